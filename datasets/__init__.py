@@ -1,0 +1,28 @@
+"""Scenes from files: each format is one loader, and one line in `dataset_dict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from errors import UserError
+from opt import SceneOptions
+
+from .blender import load_blender
+from .llff import load_llff
+from .npz import load_npz
+from .scene import Scene
+from .transforms import load_transforms
+
+dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
+    "blender": load_blender,
+    "llff": load_llff,
+    "transforms": load_transforms,
+    "npz": load_npz,
+}
+
+
+def load_scene(options: SceneOptions) -> Scene:
+    """The scene that the options name. Raises UserError where its files are wrong."""
+    if not options.root_dir and options.dataset_name != "demo":
+        raise UserError("--root_dir is missing: the folder of the scene")
+    return dataset_dict[options.dataset_name](options)

@@ -1,0 +1,127 @@
+"""Pinhole cameras: from a pixel to a point before the camera, to a ray in the world.
+
+Conventions: camera axes as in OpenGL (+x right, +y up, the camera looks down -z), pixel (0, 0)
+has its centre at uv = (0.5, 0.5), v grows downwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def transform(c2w: Float[Tensor, "*#batch 3 4"], x_c: Float[Tensor, "*batch 3"]) -> Tensor:
+    """Camera coordinates to world coordinates, x_w = R x_c + t.
+
+    Args:
+        c2w: camera-to-world matrices [R | t]; broadcast over x_c.
+        x_c: points in the cameras' coordinates.
+
+    Returns:
+        (*batch, 3) points in the world.
+    """
+    return rotate(c2w[..., :3], x_c) + c2w[..., 3]
+
+
+def rotate(rotation: Tensor, v: Tensor) -> Tensor:
+    """R v for (*batch, 3, 3) and (*batch, 3); a sum beats a batch of 3x3 products on any device."""
+    return (rotation * v.unsqueeze(-2)).sum(-1)
+
+
+def pixel_to_camera(
+    intrinsics: Float[Tensor, "*#batch 4"],
+    uv: Float[Tensor, "*batch 2"],
+    s: Float[Tensor, "*#batch"] | float = 1.0,
+) -> Tensor:
+    """The point that pixel position `uv` shows at depth `s`.
+
+    x_c = s ((u - cx) / fx, -(v - cy) / fy, -1): K^-1 (u, v, 1) s with y and z turned to OpenGL's.
+
+    Args:
+        intrinsics: (fx, fy, cx, cy) in pixels.
+        uv: positions in the image in pixels, centres at +0.5.
+        s: depth along the optical axis.
+
+    Returns:
+        (*batch, 3) points in camera coordinates.
+    """
+    fx, fy, cx, cy = intrinsics.unbind(-1)
+    u, v = uv.unbind(-1)
+    x, y = (u - cx) / fx, (cy - v) / fy
+    point = torch.stack([x, y, -torch.ones_like(x)], dim=-1)
+    return point * (s.unsqueeze(-1) if isinstance(s, Tensor) else s)
+
+
+def pixel_to_ray(
+    intrinsics: Float[Tensor, "*#batch 4"],
+    c2w: Float[Tensor, "*#batch 3 4"],
+    uv: Float[Tensor, "*batch 2"],
+) -> tuple[Tensor, Tensor]:
+    """The ray of pixel position `uv`: origin t, unit direction R x_c / |x_c|.
+
+    Returns:
+        origins and directions, (*batch, 3) each, in the world's units.
+    """
+    direction = rotate(c2w[..., :3], pixel_to_camera(intrinsics, uv))
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    return c2w[..., 3].expand_as(direction), direction
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A set of pinhole cameras, on one device.
+
+    c2w maps camera to world coordinates (a rotation and a translation, in scene units);
+    intrinsics are (fx, fy, cx, cy) in pixels; size is (width, height) in pixels.
+    """
+
+    c2w: Float[Tensor, "camera 3 4"]
+    intrinsics: Float[Tensor, "camera 4"]
+    size: Int[Tensor, "camera 2"]
+
+    def __len__(self) -> int:
+        return len(self.c2w)
+
+    def __getitem__(self, indices: list[int] | slice) -> Cameras:
+        return Cameras(self.c2w[indices], self.intrinsics[indices], self.size[indices])
+
+    def to(self, device: torch.device | str) -> Cameras:
+        return Cameras(self.c2w.to(device), self.intrinsics.to(device), self.size.to(device))
+
+    def rays(
+        self,
+        image: Int[Tensor, "ray"],
+        x: Int[Tensor, "ray"],
+        y: Int[Tensor, "ray"],
+    ) -> tuple[Float[Tensor, "ray 3"], Float[Tensor, "ray 3"]]:
+        """World rays through the centres of pixels (x, y) of the cameras `image`."""
+        uv = torch.stack([x, y], dim=-1).to(self.c2w.dtype) + 0.5
+        return pixel_to_ray(self.intrinsics[image], self.c2w[image], uv)
+
+    def resized(self, width: int, height: int) -> Cameras:
+        """The same cameras with images of width x height pixels."""
+        factor = torch.tensor([width, height], device=self.size.device) / self.size
+        return replace(
+            self,
+            intrinsics=self.intrinsics * torch.cat([factor, factor], dim=-1),
+            size=torch.tensor([[width, height]], device=self.size.device).expand(len(self), 2),
+        )
+
+    def plain(self) -> dict[str, list]:
+        """The cameras as lists of numbers, as a checkpoint keeps them."""
+        return {
+            "c2w": self.c2w.tolist(),
+            "intrinsics": self.intrinsics.tolist(),
+            "size": self.size.tolist(),
+        }
+
+    @staticmethod
+    def from_plain(values: dict[str, list]) -> Cameras:
+        return Cameras(
+            torch.tensor(values["c2w"], dtype=torch.float32).reshape(-1, 3, 4),
+            torch.tensor(values["intrinsics"], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor(values["size"], dtype=torch.int64).reshape(-1, 2),
+        )

@@ -1,0 +1,223 @@
+"""Reading photos: orientation, lens distortion, size, transparency; all to uint8 RGB."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from errors import UserError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+# Photos of 200 megapixels exist; Pillow's guard against them is for servers.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A lens with distortion, for the photo at its stored size.
+
+    matrix and new_matrix are OpenCV camera matrices, whose pixel centres lie at whole numbers;
+    coefficients are OpenCV's (k1, k2, p1, p2, ...), or (k1, k2, k3, k4) of a fisheye lens.
+    """
+
+    matrix: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    new_matrix: NDArray[np.float64]
+    fisheye: bool = False
+
+    @staticmethod
+    def pinhole_of(
+        intrinsics: tuple[float, float, float, float],
+        coefficients: list[float],
+        size: tuple[int, int],
+        fisheye: bool = False,
+    ) -> tuple[Lens, tuple[float, float, float, float]]:
+        """The lens, and (fx, fy, cx, cy) of the undistorted photo of the same size.
+
+        The new view is the largest that has a colour for every pixel.
+        """
+        fx, fy, cx, cy = intrinsics
+        matrix = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+        distortion = np.array(coefficients, dtype=np.float64)
+        if fisheye:
+            new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+                matrix, distortion, size, np.eye(3), balance=0.0
+            )
+        else:
+            new, _ = cv2.getOptimalNewCameraMatrix(matrix, distortion, size, alpha=0.0)
+        new = np.asarray(new, dtype=np.float64)
+        lens = Lens(matrix, distortion, new, fisheye)
+        return lens, (new[0, 0], new[1, 1], new[0, 2] + 0.5, new[1, 2] + 0.5)
+
+    def undistort(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.fisheye:
+            return cv2.fisheye.undistortImage(
+                image, self.matrix, self.coefficients, Knew=self.new_matrix
+            )
+        return cv2.undistort(image, self.matrix, self.coefficients, None, self.new_matrix)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How to read one photo of a scene."""
+
+    name: str
+    size: tuple[int, int]  # width and height it is read at
+    path: Path | None = None
+    array: UInt8[np.ndarray, "height width channel"] | None = None  # where no file holds it alone
+    upright: bool = False  # turn by the EXIF orientation
+    lens: Lens | None = None
+    mask_path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos of any sizes, one after the other in one flat buffer.
+
+    Pixel (x, y) of photo i is pixels[offsets[i] + y * width_i + x]. `valid` is False where a
+    mask leaves a pixel out; None without masks.
+    """
+
+    pixels: UInt8[Tensor, "pixel 3"]
+    offsets: Int[Tensor, "image+1"]
+    widths: Int[Tensor, "image"]
+    valid: Bool[Tensor, "pixel"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.widths)
+
+    def image(self, index: int) -> UInt8[Tensor, "height width 3"]:
+        return self._view(self.pixels, index)
+
+    def mask(self, index: int) -> Bool[Tensor, "height width"] | None:
+        return None if self.valid is None else self._view(self.valid, index)
+
+    def _view(self, flat: Tensor, index: int) -> Tensor:
+        start, end = self.offsets[index], self.offsets[index + 1]
+        return flat[start:end].unflatten(0, (-1, int(self.widths[index])))
+
+
+def photo_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height as stored, and as seen when turned by the EXIF orientation.
+
+    Reads the header only. Raises UserError where there is no readable image.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap the sides
+        width, height = image.size
+    return (width, height), ((height, width) if turned else (width, height))
+
+
+def read_photo(frame: Frame) -> UInt8[np.ndarray, "height width channel"]:
+    """The photo as RGB or RGBA at the frame's size, undistorted."""
+    if frame.array is not None:
+        image = frame.array
+    else:
+        assert frame.path is not None
+        image = _decode(frame.path, frame.upright)
+    if frame.lens is not None:
+        image = frame.lens.undistort(image)
+    return _resize(image, frame.size)
+
+
+def read_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
+    """True where the pixel counts."""
+    width, height = frame.size
+    if frame.mask_path is None:
+        return np.ones((height, width), dtype=bool)
+    mask = _decode(frame.mask_path, frame.upright)[..., :3].max(axis=-1)
+    if frame.lens is not None:
+        mask = frame.lens.undistort(mask)
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 127
+
+
+def load_photos(frames: list[Frame], background: float, threads: int = 4) -> Photos:
+    """Decode photos straight into one uint8 buffer, several at once.
+
+    Args:
+        frames: what to read.
+        background: grey level in [0, 1] that transparent pixels are composited on.
+        threads: decoders; each holds one photo in memory besides the result.
+    """
+    widths = torch.tensor([frame.size[0] for frame in frames], dtype=torch.int64)
+    counts = torch.tensor([frame.size[0] * frame.size[1] for frame in frames], dtype=torch.int64)
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    pixels = np.empty((int(offsets[-1]), 3), dtype=np.uint8)
+    masked = any(frame.mask_path for frame in frames)
+    valid = np.empty(len(pixels), dtype=bool) if masked else None
+
+    def read(index: int) -> None:
+        start, end = int(offsets[index]), int(offsets[index + 1])
+        pixels[start:end] = _composite(read_photo(frames[index]), background).reshape(-1, 3)
+        if valid is not None:
+            valid[start:end] = read_mask(frames[index]).reshape(-1)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(read, range(len(frames))))
+    return Photos(
+        torch.from_numpy(pixels),
+        offsets,
+        widths,
+        None if valid is None else torch.from_numpy(valid),
+    )
+
+
+def _composite(image: NDArray[np.uint8], background: float) -> NDArray[np.uint8]:
+    if image.shape[-1] == 3:
+        return image
+    rgb, alpha = image[..., :3].astype(np.float32), image[..., 3:].astype(np.float32) / 255
+    return (rgb * alpha + (255 * background) * (1 - alpha) + 0.5).astype(np.uint8)
+
+
+def _resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    # Pillow's Lanczos widens with the reduction, so that it does not alias, and weighs by alpha.
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _decode(path: Path, upright: bool) -> NDArray[np.uint8]:
+    with _opened(path) as image:
+        try:
+            turned = ImageOps.exif_transpose(image) if upright else image
+            if turned.mode.startswith(("I", "F")):  # 16 bits a channel, which convert() would clip
+                grey = np.asarray(turned, dtype=np.float64)
+                grey = grey / (65535 if grey.max() > 255 else 255)
+                return np.repeat((255 * grey + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+            clear = turned.has_transparency_data
+            return np.asarray(turned.convert("RGBA" if clear else "RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{path}: the image is damaged ({error}); replace it") from error
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the image is empty (0 bytes); replace it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd EXIF blocks, which do not matter here
+            return Image.open(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such image") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{path}: not a readable image ({error}); replace it") from error
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """The photos of a folder in the order of their names; hidden files and others are ignored."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
+    )

@@ -1,0 +1,64 @@
+"""Normalised device coordinates: an unbounded forward-facing scene in a cube (NeRF, appendix C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NDC:
+    """The perspective map of a reference camera that looks down -z from the origin.
+
+    A point (x, y, z) in front of the plane z = -near maps to
+    (-scale_x x / z, -scale_y y / z, 1 + 2 near / z), in [-1, 1] inside the camera's frustum.
+    scale_x = 2 fx / width, scale_y = 2 fy / height.
+    """
+
+    scale_x: float
+    scale_y: float
+    near: float = 1.0
+
+    def points(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Map world points with z < 0."""
+        x, y, z = x.unbind(-1)
+        return torch.stack(
+            [-self.scale_x * x / z, -self.scale_y * y / z, 1 + 2 * self.near / z], dim=-1
+        )
+
+    def rays(
+        self, origins: Float[Tensor, "*batch 3"], directions: Float[Tensor, "*batch 3"]
+    ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
+        """Map world rays; the NDC parameter t runs from 0 (the near plane) to 1 (infinity).
+
+        The NDC direction is not a unit vector (equations 25 and 26).
+        """
+        on_plane = self._to_near_plane(origins, directions)
+        mapped = self.points(on_plane)
+        ratio_x = directions[..., 0] / directions[..., 2] - on_plane[..., 0] / on_plane[..., 2]
+        ratio_y = directions[..., 1] / directions[..., 2] - on_plane[..., 1] / on_plane[..., 2]
+        direction = torch.stack(
+            [-self.scale_x * ratio_x, -self.scale_y * ratio_y, 1 - mapped[..., 2]], dim=-1
+        )
+        return mapped, direction
+
+    def distance(
+        self,
+        t: Float[Tensor, "*batch"],
+        origins: Float[Tensor, "*batch 3"],
+        directions: Float[Tensor, "*batch 3"],
+        limit: float,
+    ) -> Float[Tensor, "*batch"]:
+        """Distance along the world ray of the point at NDC parameter t, at most `limit`.
+
+        On the ray from the near plane, z(t) = -near / (1 - t): equation 22 solved for z.
+        """
+        z = -self.near / (1 - t).clamp_min(1e-6)
+        return ((z - origins[..., 2]) / directions[..., 2]).clamp(max=limit)
+
+    def _to_near_plane(self, origins: Tensor, directions: Tensor) -> Tensor:
+        t = -(self.near + origins[..., 2]) / directions[..., 2]
+        return origins + t[..., None] * directions

@@ -1,0 +1,267 @@
+"""transforms.json of instant-ngp and nerfstudio: captures with any lens, per photo or for all."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import UserError
+from opt import SceneOptions
+
+from .images import ENDINGS, Frame, Lens, photo_size
+from .poses import (
+    Poses,
+    apply,
+    average_pose,
+    check_poses,
+    focus_point,
+    is_forward_facing,
+    normalize,
+    up_direction,
+)
+from .scene import Scene, make_cameras, scene_name
+from .views import Intrinsics, bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
+
+# Names of the distortion's terms in OpenCV's order.
+_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+_FISHEYE = ("k1", "k2", "k3", "k4")
+
+
+@dataclass(frozen=True)
+class View:
+    """One entry of "frames": how to read the photo, its pinhole camera, its pose (3, 4)."""
+
+    frame: Frame
+    intrinsics: Intrinsics
+    pose: np.ndarray
+    has_alpha: bool
+
+
+def load_transforms(options: SceneOptions) -> Scene:
+    """Load root_dir/transforms.json; poses are brought to a scale that networks take well.
+
+    The scene's centre is where the cameras look, and its unit the cameras' mean distance from
+    there; a forward-facing capture is put into NDC.
+    """
+    root = Path(options.root_dir)
+    path = root / "transforms.json"
+    if not path.exists() and (root / "transforms_train.json").exists():
+        raise UserError(f"{root}: this is a Blender-format scene; use --dataset_name blender")
+    meta = read_transforms(path)
+    frames = sorted(meta["frames"], key=lambda frame: str(frame.get("file_path", "")))
+    views = read_views({**meta, "frames": frames}, path)
+    names = [view.frame.name for view in views]
+    poses = check_poses(np.stack([view.pose for view in views]), names, path.name)
+
+    forward = not options.spheric_poses
+    if options.spheric_poses is None:
+        forward = is_forward_facing(poses)
+        print(f"{root.name}: {'forward-facing' if forward else 'taken around a subject'}")
+    cutout = any(view.has_alpha for view in views)
+    if forward:
+        # No bound is in the file: nothing is expected nearer than a fifth of the way to where
+        # the optical axes meet.
+        pose = average_pose(poses)
+        focus = -(np.linalg.inv(pose) @ [*focus_point(poses), 1.0])[2]
+        near = options.near if options.near is not None else 0.2 * abs(focus)
+        to_input, up = pose @ np.diag([near, near, near, 1.0]), (0.0, 1.0, 0.0)
+    else:
+        to_input, up = _around_subject(poses)
+    scene_poses = apply(np.linalg.inv(to_input), poses)
+    cameras = make_cameras(
+        scene_poses, [view.intrinsics for view in views], [view.frame.size for view in views]
+    )
+    units = float(np.cbrt(np.linalg.det(to_input[:3, :3])))
+    return Scene(
+        name=scene_name(root),
+        cameras=cameras,
+        frames=tuple(view.frame for view in views),
+        splits=_splits(meta, names, options.holdout),
+        # An object cut out of its background lies between half and one and a half times the
+        # cameras' distance, as in the paper's synthetic scenes; a real place goes on behind it.
+        bounds=forward_facing_bounds(cameras, options, units)
+        if forward
+        else bounds_of((0.5, 1.5) if cutout else (0.1, 4.0), options, units),
+        background=1.0 if cutout else 0.0,
+        to_input=to_input,
+        up=up,
+    ).resized(options.img_wh)
+
+
+def read_transforms(path: Path) -> dict[str, Any]:
+    """The file's content, with at least one frame."""
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; is --root_dir right?") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from error
+    frames = meta.get("frames") if isinstance(meta, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise UserError(f'{path}: has no "frames"')
+    if not all(isinstance(frame, dict) for frame in frames):
+        raise UserError(f'{path}: "frames" must be a list of objects')
+    return meta
+
+
+def read_views(meta: dict[str, Any], path: Path) -> list[View]:
+    """All frames of a transforms file beside its photos. Raises UserError naming what is wrong."""
+    missing = [
+        str(frame.get("file_path"))
+        for frame in meta["frames"]
+        if _find(path.parent, frame.get("file_path")) is None
+    ]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UserError(
+            f"{path}: {len(missing)} of {len(meta['frames'])} photos are missing: "
+            f"{', '.join(missing[:3])}{more}; add them or take their frames out"
+        )
+    return [_read_view(meta, frame, path) for frame in meta["frames"]]
+
+
+def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
+    photo = _find(path.parent, frame["file_path"])
+    assert photo is not None
+    pose = _pose(frame, path)
+    # Intrinsics belong to the photo size that stands beside them; the photo may be smaller.
+    own = {**meta, **frame}
+    level = frame if {"fl_x", "camera_angle_x"} & frame.keys() else meta
+    stored, turned = photo_size(photo)
+    declared = _declared_size(level, own, stored)
+    same_way = (declared[0] > declared[1]) == (stored[0] > stored[1])
+    upright = not same_way and turned != stored
+    size = turned if upright else stored
+    intrinsics = fit_intrinsics(_intrinsics(level, own, declared, path), declared, size)
+    lens = None
+    fisheye = bool(own.get("is_fisheye")) or "FISHEYE" in str(own.get("camera_model", ""))
+    model = str(own.get("camera_model", "OPENCV"))
+    if model not in ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE"):
+        raise UserError(f"{path}: camera_model {model} is not supported; undistort the photos first")
+    coefficients = [_number(own, key, path, 0.0) for key in (_FISHEYE if fisheye else _DISTORTION)]
+    if fisheye or any(coefficients):
+        lens, intrinsics = Lens.pinhole_of(intrinsics, coefficients, size, fisheye)
+    mask = own.get("mask_path")
+    mask_path = None if mask is None else _find(path.parent, mask)
+    if mask is not None and mask_path is None:
+        raise UserError(f"{path}: the mask {mask} is missing")
+    name = photo.relative_to(path.parent).as_posix() if photo.is_relative_to(path.parent) else photo.name
+    return View(
+        Frame(name, size, photo, upright=upright, lens=lens, mask_path=mask_path),
+        intrinsics,
+        pose,
+        has_alpha=_has_alpha(photo),
+    )
+
+
+def _pose(frame: dict[str, Any], path: Path) -> np.ndarray:
+    try:
+        pose = np.array(frame["transform_matrix"], dtype=np.float64)
+    except KeyError as error:
+        raise UserError(f"{path}: {frame['file_path']} has no transform_matrix") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: transform_matrix of {frame['file_path']}: {error}") from error
+    if pose.shape not in ((4, 4), (3, 4)):
+        raise UserError(
+            f"{path}: transform_matrix of {frame['file_path']} has shape {pose.shape}, not (4, 4)"
+        )
+    return pose[:3]
+
+
+def _declared_size(
+    level: dict[str, Any], own: dict[str, Any], stored: tuple[int, int]
+) -> tuple[float, float]:
+    source = level if "w" in level and "h" in level else own
+    if "w" in source and "h" in source:
+        return float(source["w"]), float(source["h"])
+    return stored
+
+
+def _intrinsics(
+    level: dict[str, Any], own: dict[str, Any], size: tuple[float, float], path: Path
+) -> Intrinsics:
+    width, height = size
+    if "fl_x" in level:
+        fx = _number(level, "fl_x", path)
+        fy = _number(level, "fl_y", path, fx)
+    elif "camera_angle_x" in level:
+        fx = 0.5 * width / math.tan(0.5 * _number(level, "camera_angle_x", path))
+        fy = fx
+        if "camera_angle_y" in level:
+            fy = 0.5 * height / math.tan(0.5 * _number(level, "camera_angle_y", path))
+    else:
+        raise UserError(f'{path}: neither "fl_x" nor "camera_angle_x" gives the focal length')
+    source = level if "cx" in level else own
+    cx, cy = _number(source, "cx", path, width / 2), _number(source, "cy", path, height / 2)
+    if not (fx > 0 and fy > 0):
+        raise UserError(f"{path}: the focal length must be positive, not {fx}, {fy}")
+    return fx, fy, cx, cy
+
+
+def _number(source: dict[str, Any], key: str, path: Path, default: float | None = None) -> float:
+    value = source.get(key, default)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{path}: "{key}" must be a number, not {value!r}') from error
+    if not math.isfinite(number):
+        raise UserError(f'{path}: "{key}" is {number}')
+    return number
+
+
+def _find(root: Path, file_path: Any) -> Path | None:
+    """The file that `file_path` means: with or without ending, / or \\, or in images/."""
+    if not isinstance(file_path, str) or not file_path:
+        return None
+    given = Path(file_path.replace("\\", "/"))
+    for base in (root / given, root / "images" / given.name, root / given.name):
+        if base.is_file():
+            return base
+        for ending in ENDINGS:
+            for spelling in (ending, ending.upper()):
+                named = base.with_name(base.name + spelling)
+                if named.is_file():
+                    return named
+    return None
+
+
+def _has_alpha(photo: Path) -> bool:
+    from PIL import Image
+
+    with Image.open(photo) as image:
+        return image.has_transparency_data
+
+
+def _splits(meta: dict[str, Any], names: list[str], holdout: int) -> dict[str, list[int]]:
+    """The file's own lists of names where it has them (nerfstudio), else every Nth held out."""
+    index = {name: i for i, name in enumerate(names)}
+    listed = {
+        split: [index[name] for name in meta.get(f"{split}_filenames", []) if name in index]
+        for split in ("train", "val", "test")
+    }
+    if listed["train"] and (listed["val"] or listed["test"]):
+        listed["val"] = listed["val"] or listed["test"]
+        listed["test"] = listed["test"] or listed["val"]
+        return listed
+    return hold_out(len(names), holdout)
+
+
+def _around_subject(poses: Poses) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """The similarity to the input's coordinates, and up, for cameras around a subject."""
+    centre = focus_point(poses)
+    scale = float(np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean())
+    if not scale > 0:
+        raise UserError("all cameras stand at one point: a scene needs several places")
+    to_input = np.diag([scale, scale, scale, 1.0])
+    to_input[:3, 3] = centre
+    up = up_direction(poses)
+    # These formats have +z up; take it as exact where the cameras agree.
+    if up[2] > 0.9:
+        up = np.array([0.0, 0.0, 1.0])
+    x, y, z = normalize(up).tolist()
+    return to_input, (x, y, z)

@@ -1,0 +1,52 @@
+"""A user's mistake ends in one line that says what is wrong and what to do, and exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something that the user can mend; its text is the one line that they read."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that a device or the machine has no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch raises a plain RuntimeError for the CPU, a subclass of it for CUDA.
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def explain(error: BaseException) -> str | None:
+    """The line for a user whose machine or files caused `error`; None where it is our bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "out of memory: try a smaller --batch_size, --chunk or --img_wh"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        reason = os.strerror(error.errno)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason += "; free some space or write elsewhere"
+        return where + reason
+    return None
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a script's `main`; what the user can mend is told in one line, with exit code 2."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        print(f"{os.path.basename(sys.argv[0])}: {' '.join(line.split())}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Fields, sampling and rendering."""

@@ -1,0 +1,304 @@
+"""The options of the commands: declared, documented and checked in one place.
+
+Flags that nerf_pl users know keep their names and meaning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+import tyro
+
+from errors import UserError
+
+DatasetName = Literal["blender", "llff", "transforms", "npz", "demo"]
+OptionsT = TypeVar("OptionsT")
+
+# A switch with three states: absent (detect), `--flag` or `--flag True`, `--flag False`.
+_Switch = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="[True|False]",
+    instance_from_str=lambda words: _switch(words),
+    is_instance=lambda value: value is None or isinstance(value, bool),
+    str_from_instance=lambda value: [str(value)],
+)
+
+
+def _switch(words: list[str]) -> bool | None:
+    states = {"true": True, "1": True, "false": False, "0": False, "none": None}
+    word = words[0].lower() if words else "true"
+    if len(words) > 1 or word not in states:
+        raise ValueError(f"expected True or False, got {' '.join(words)}")
+    return states[word]
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """Which scene, and how its files are read."""
+
+    root_dir: str = ""
+    """folder of the scene (a file for npz)"""
+    dataset_name: DatasetName = "blender"
+    """format of the scene"""
+    img_wh: tuple[int, int] | None = None
+    """width and height that the photos are resized to; by default their own"""
+    spheric_poses: Annotated[bool | None, _Switch] = None
+    """llff, transforms: photos taken around an object (True) or facing forward (False); by
+    default detected from the cameras"""
+    holdout: int = 8
+    """llff, transforms: every Nth photo is kept from training and tested on; 0 trains on all"""
+    near: float | None = None
+    """nearest distance that is sampled, in the units of the scene's files; by default the
+    scene's own bound"""
+    far: float | None = None
+    """farthest distance that is sampled, likewise"""
+
+    def __post_init__(self) -> None:
+        if self.img_wh is not None:
+            _require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")
+        _require(
+            self.holdout == 0 or self.holdout > 1,
+            f"--holdout must be 0 or at least 2, not {self.holdout}",
+        )
+        _require(self.near is None or self.near >= 0, f"--near must not be negative: {self.near}")
+        if self.near is not None and self.far is not None:
+            _require(self.near < self.far, f"--near {self.near} must be under --far {self.far}")
+
+
+@dataclass(frozen=True)
+class TrainOptions(SceneOptions):
+    """Train a neural radiance field on a scene with known camera poses."""
+
+    N_samples: int = 64
+    """coarse samples per ray"""
+    N_importance: int = 128
+    """further samples per ray for the fine network; 0 trains the coarse one alone"""
+    use_disp: bool = False
+    """space the coarse samples evenly in disparity (1 / depth)"""
+    perturb: float = 1.0
+    """how far the samples of a training ray are shifted at random within their intervals"""
+    noise_std: float = 1.0
+    """standard deviation of the noise that is added to sigma in training"""
+    netdepth: int = 8
+    """layers of the network"""
+    netwidth: int = 256
+    """channels of each layer"""
+    N_emb_xyz: int = 10
+    """frequencies of the position's encoding"""
+    N_emb_dir: int = 4
+    """frequencies of the direction's encoding"""
+
+    loss_type: Literal["mse"] = "mse"
+    """loss"""
+    batch_size: int = 1024
+    """rays per step"""
+    chunk: int = 32 * 1024
+    """points that a network sees at once when an image is rendered; less needs less memory"""
+    num_epochs: int = 16
+    """passes over all training pixels"""
+    max_steps: int | None = None
+    """stop after this many steps"""
+    max_time: float | None = None
+    """stop after this many seconds of training (validation is not counted)"""
+    val_every_steps: int | None = None
+    """validate every N steps; by default after each epoch"""
+    val_views: int = 8
+    """held-out views that a validation renders"""
+    val_rays: int | None = None
+    """rays that a validation renders at most, a regular grid over its views; by default all
+    of them on a GPU, 16384 on a CPU. 0 is all"""
+
+    num_gpus: int = 1
+    """GPUs (or CPU processes) to train on"""
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    """device; auto takes a GPU where there is one"""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
+    """arithmetic"""
+    compile: bool = False
+    """compile the networks with torch.compile"""
+    seed: int = 0
+    """seed of everything that is random"""
+
+    ckpt_path: str | None = None
+    """checkpoint to go on from: a run's last.ckpt resumes it, weights alone start from them"""
+    prefixes_to_ignore: tuple[str, ...] = ("loss",)
+    """weights of the checkpoint whose names start so are left out"""
+
+    optimizer: Literal[
+        "sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"
+    ] = "adam"
+    """optimizer"""
+    lr: float = 5e-4
+    """learning rate"""
+    momentum: float = 0.9
+    """momentum (sgd, rmsprop)"""
+    weight_decay: float = 0.0
+    """weight decay"""
+    lr_scheduler: Literal["steplr", "cosine", "poly"] = "steplr"
+    """how the learning rate falls"""
+    warmup_multiplier: float = 1.0
+    """the learning rate rises to this many times --lr over --warmup_epochs (sgd, adam, ...;
+    radam warms up by itself)"""
+    warmup_epochs: int = 0
+    """epochs of warm-up"""
+    decay_step: tuple[int, ...] = (20,)
+    """steplr: epochs after which the learning rate is multiplied by --decay_gamma"""
+    decay_gamma: float = 0.1
+    """steplr: factor"""
+    poly_exp: float = 0.9
+    """poly: exponent"""
+
+    exp_name: str = "exp"
+    """name of the run: ckpts/<exp_name>, logs/<exp_name>"""
+    save_top_k: int = 5
+    """best checkpoints to keep (by val/loss); -1 keeps all"""
+    no_restart: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """do not start again from another seed when training has collapsed"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("N_samples", "batch_size", "chunk", "num_epochs", "netdepth", "netwidth"):
+            _require(getattr(self, name) > 0, f"--{name} must be positive")
+        for name in ("max_steps", "max_time", "val_every_steps"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"--{name} must be positive, not {value}")
+        for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
+            _require(getattr(self, name) >= 0, f"--{name} must not be negative")
+        _require(self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3")
+        _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
+        _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
+        _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
+        _require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
+        _require(self.val_views > 0, "--val_views must be positive")
+        _require(
+            bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,
+            f"--exp_name must be a plain folder name, not {self.exp_name!r}",
+        )
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Render a trained field, and measure it where there are photos to compare with.
+
+    Needs --ckpt_path alone: everything else is read from the checkpoint unless it is given.
+    """
+
+    ckpt_path: str
+    """checkpoint of train.py or of nerf_pl, or a file of --export_weights"""
+    root_dir: str | None = None
+    """folder of the scene, where it has moved (and for a nerf_pl checkpoint)"""
+    dataset_name: DatasetName | None = None
+    """format of the scene (for a nerf_pl checkpoint)"""
+    img_wh: tuple[int, int] | None = None
+    """width and height of the images"""
+    spheric_poses: Annotated[bool | None, _Switch] = None
+    """photos taken around an object (for a nerf_pl checkpoint)"""
+    N_samples: int | None = None
+    """coarse samples per ray"""
+    N_importance: int | None = None
+    """further samples per ray for the fine network"""
+    use_disp: bool | None = None
+    """space the coarse samples evenly in disparity"""
+    chunk: int | None = None
+    """points that a network sees at once; halved when memory runs out"""
+
+    split: Literal["test", "val", "train", "path"] | None = None
+    """views to render; by default test, or the path where there is no test view at hand"""
+    path: str | None = None
+    """camera path (implies --split path): spiral, orbit, interp, or a JSON file of cameras; by
+    default orbit around an object, spiral before a forward-facing scene"""
+    n_frames: int = 60
+    """frames of the path"""
+    fps: int = 25
+    """frames per second of the GIF and the MP4"""
+    scene_name: str | None = None
+    """name of the results' folder; by default the name of the root folder"""
+    out_dir: str | None = None
+    """folder of the results; by default results/<dataset_name>/<scene_name>"""
+    save_depth: bool = False
+    """write each view's depth"""
+    depth_format: Literal["pfm", "npy", "bytes"] = "pfm"
+    """format of the depth files: PFM, NumPy, or raw little-endian float32"""
+    export_weights: str | None = None
+    """write weights, options and cameras, without the optimizer, to this file, and stop"""
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    """device; auto takes a GPU where there is one"""
+
+    def __post_init__(self) -> None:
+        for name in ("N_samples", "chunk", "n_frames", "fps"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"--{name} must be positive, not {value}")
+        _require(self.fps <= 50, f"--fps must be at most 50 (a GIF's limit), not {self.fps}")
+        if self.img_wh is not None:
+            _require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")
+        if self.path is not None and self.split not in (None, "path"):
+            _require(False, f"--path goes with --split path, not --split {self.split}")
+
+
+def parse(
+    kind: type[OptionsT], args: Sequence[str] | None = None, default: OptionsT | None = None
+) -> OptionsT:
+    """Read options of `kind` from `args` (the command line), over those of `default`.
+
+    Raises UserError, in one line, for options that do not fit.
+    """
+    # tyro draws its errors as boxes of several lines; take their words.
+    box = io.StringIO()
+    args = sys.argv[1:] if args is None else args
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(kind, args=args, default=default, use_underscores=True)
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+    lines = [line.strip(" │") for line in box.getvalue().splitlines() if line.startswith("│")]
+    first_rule = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
+    text = " ".join(lines[:first_rule])
+    if "Perhaps you meant:" in lines:
+        text += f" (perhaps you meant {lines[lines.index('Perhaps you meant:') + 1]})"
+    raise UserError(f"{text or box.getvalue().strip()}; see --help")
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """The options as plain values, as a checkpoint keeps them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(options).items()
+    }
+
+
+def from_plain(kind: type[OptionsT], values: dict[str, Any]) -> OptionsT:
+    """Options of `kind` from plain values; names that `kind` does not have are left out."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in names
+        }
+    )
+
+
+def resolve_device(accelerator: str) -> torch.device:
+    """The device that `--accelerator` names. Raises UserError where it is absent."""
+    has_mps = torch.backends.mps.is_available()
+    if accelerator == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    elif accelerator == "gpu":
+        name = "mps" if has_mps and not torch.cuda.is_available() else "cuda"
+    else:
+        name = accelerator
+    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not has_mps):
+        raise UserError(f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto")
+    return torch.device(name)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
