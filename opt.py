@@ -132,9 +132,9 @@ class TrainOptions(SceneOptions):
     prefixes_to_ignore: tuple[str, ...] = ("loss",)
     """weights of the checkpoint whose names start so are left out"""
 
-    optimizer: Literal[
-        "sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"
-    ] = "adam"
+    optimizer: Literal["sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"] = (
+        "adam"
+    )
     """optimizer"""
     lr: float = 5e-4
     """learning rate"""
@@ -172,7 +172,9 @@ class TrainOptions(SceneOptions):
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
             _require(getattr(self, name) >= 0, f"--{name} must not be negative")
-        _require(self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3")
+        _require(
+            self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3"
+        )
         _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
         _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
@@ -204,7 +206,7 @@ class EvalOptions:
     """coarse samples per ray"""
     N_importance: int | None = None
     """further samples per ray for the fine network"""
-    use_disp: bool | None = None
+    use_disp: Annotated[bool | None, _Switch] = None
     """space the coarse samples evenly in disparity"""
     chunk: int | None = None
     """points that a network sees at once; halved when memory runs out"""
@@ -296,7 +298,9 @@ def resolve_device(accelerator: str) -> torch.device:
     else:
         name = accelerator
     if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not has_mps):
-        raise UserError(f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto")
+        raise UserError(
+            f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto"
+        )
     return torch.device(name)
 
 

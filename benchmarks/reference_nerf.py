@@ -93,9 +93,7 @@ def training_step(models, optimizer, rays_o, rays_d, near, far, target, N_sample
     middle = 0.5 * (z[:, 1:] + z[:, :-1])
     upper, lower = torch.cat([middle, z[:, -1:]], -1), torch.cat([z[:, :1], middle], -1)
     z = lower + (upper - lower) * torch.rand_like(z)
-    rgb, _, weights = volume_render(
-        models[0], rays_o, rays_d, rays_d, z, True, torch.randn_like(z)
-    )
+    rgb, _, weights = volume_render(models[0], rays_o, rays_d, rays_d, z, True, torch.randn_like(z))
     loss = ((rgb - target) ** 2).mean()
     u = torch.rand(len(z), N_importance)
     z_fine = sample_pdf(0.5 * (z[:, 1:] + z[:, :-1]), weights[:, 1:-1].detach(), N_importance, u)

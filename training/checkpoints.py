@@ -76,7 +76,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             scene = Scene.from_plain(content["scene"])
             options = dict(content["hyper_parameters"])
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: the description of the scene is damaged ({error!r})") from error
+            raise UserError(
+                f"{path}: the description of the scene is damaged ({error!r})"
+            ) from error
         return Checkpoint(options, scene, weights, "loops" in content, from_nerf_pl=False)
     kept = content.get("hparams", content.get("hyper_parameters", {}))
     options = dict(kept) if isinstance(kept, dict) else dict(vars(kept))
@@ -103,7 +105,9 @@ def _load(path: Path) -> Any:
     stubs: list[Any] = []
     while True:
         try:
-            with torch.serialization.safe_globals([*stubs, (argparse.Namespace, "argparse.Namespace")]):
+            with torch.serialization.safe_globals(
+                [*stubs, (argparse.Namespace, "argparse.Namespace")]
+            ):
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             match = _REFUSED.search(str(error))
