@@ -130,9 +130,9 @@ class TrainOptions(SceneOptions):
     prefixes_to_ignore: tuple[str, ...] = ("loss",)
     """weights of the checkpoint whose names start so are left out"""
 
-    optimizer: Literal[
-        "sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"
-    ] = "adam"
+    optimizer: Literal["sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"] = (
+        "adam"
+    )
     """optimizer"""
     lr: float = 5e-4
     """learning rate"""
@@ -170,7 +170,9 @@ class TrainOptions(SceneOptions):
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
             _require(getattr(self, name) >= 0, f"--{name} must not be negative")
-        _require(self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3")
+        _require(
+            self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3"
+        )
         _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
         _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
@@ -241,6 +243,28 @@ class EvalOptions:
             _require(False, f"--path goes with --split path, not --split {self.split}")
 
 
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Make a scene from photos, from a video, or from a COLMAP reconstruction."""
+
+    input: str
+    """folder of photos, video file (mp4, mov, gif), or folder with images/ and sparse/ of COLMAP"""
+    root_dir: str
+    """folder of the scene that is written"""
+    max_size: int = 1600
+    """longer side that larger photos are reduced to, in pixels"""
+    n_frames: int = 60
+    """frames that are taken of a video, the sharpest ones spread over its time"""
+    mapper: Literal["incremental", "global"] = "incremental"
+    """how poses are found: photo by photo, or all at once (faster for hundreds of photos)"""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.input), "--input is empty: name the folder of the photos")
+        _require(bool(self.root_dir), "--root_dir is empty: name the folder of the scene")
+        _require(self.max_size >= 200, f"--max_size must be at least 200, not {self.max_size}")
+        _require(self.n_frames >= 3, f"--n_frames must be at least 3, not {self.n_frames}")
+
+
 def parse(
     kind: type[OptionsT], args: Sequence[str] | None = None, default: OptionsT | None = None
 ) -> OptionsT:
@@ -295,7 +319,9 @@ def resolve_device(accelerator: str) -> torch.device:
     else:
         name = accelerator
     if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not has_mps):
-        raise UserError(f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto")
+        raise UserError(
+            f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto"
+        )
     return torch.device(name)
 
 

@@ -82,7 +82,9 @@ class RayLoader:
         per_block = max(1, _BLOCK // self.batch_size)
         for block in range(first, len(self), per_block):
             steps = torch.arange(block, min(block + per_block, len(self)), device=self.device)
-            in_batch = torch.arange(self.batch_size, device=self.device) + self.rank * self.batch_size
+            in_batch = (
+                torch.arange(self.batch_size, device=self.device) + self.rank * self.batch_size
+            )
             position = (steps[:, None] * stride + in_batch).reshape(-1)
             # The last batch of the epoch ends with the pixels; every process keeps one at least.
             inside = position < self.pixel_count
