@@ -89,6 +89,8 @@ class TrainOptions(SceneOptions):
     """layers of the network"""
     netwidth: int = 256
     """channels of each layer"""
+    netskip: int = 4
+    """layer (from 0) whose input the position joins again"""
     N_emb_xyz: int = 10
     """frequencies of the position's encoding"""
     N_emb_dir: int = 4
@@ -101,18 +103,18 @@ class TrainOptions(SceneOptions):
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16
-    """passes over all training pixels"""
+    """passes over all training pixels; no limit where --max_steps or --max_time sets one"""
     max_steps: int | None = None
     """stop after this many steps"""
     max_time: float | None = None
     """stop after this many seconds of training (validation is not counted)"""
     val_every_steps: int | None = None
     """validate every N steps; by default after each epoch"""
-    val_views: int = 8
-    """held-out views that a validation renders"""
+    val_views: int | None = None
+    """held-out views that a validation renders; by default 8 on a GPU, 2 on a CPU"""
     val_rays: int | None = None
-    """rays that a validation renders at most, a regular grid over its views; by default all
-    of them on a GPU, 16384 on a CPU. 0 is all"""
+    """rays of each of them at most, on a regular grid over the view; by default all (0) on a
+    GPU, 4096 on a CPU"""
 
     num_gpus: int = 1
     """GPUs (or CPU processes) to train on"""
@@ -165,7 +167,7 @@ class TrainOptions(SceneOptions):
         super().__post_init__()
         for name in ("N_samples", "batch_size", "chunk", "num_epochs", "netdepth", "netwidth"):
             _require(getattr(self, name) > 0, f"--{name} must be positive")
-        for name in ("max_steps", "max_time", "val_every_steps"):
+        for name in ("max_steps", "max_time", "val_every_steps", "val_views"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
@@ -177,7 +179,6 @@ class TrainOptions(SceneOptions):
         _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
         _require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
-        _require(self.val_views > 0, "--val_views must be positive")
         _require(
             bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,
             f"--exp_name must be a plain folder name, not {self.exp_name!r}",
@@ -205,7 +206,7 @@ class EvalOptions:
     """coarse samples per ray"""
     N_importance: int | None = None
     """further samples per ray for the fine network"""
-    use_disp: bool | None = None
+    use_disp: Annotated[bool | None, _Switch] = None
     """space the coarse samples evenly in disparity"""
     chunk: int | None = None
     """points that a network sees at once; halved when memory runs out"""

@@ -1,0 +1,52 @@
+"""Looping GIFs and MP4s from frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from .files import replacing
+
+Frame = UInt8[np.ndarray, "height width 3"]
+
+
+def write_gif(path: Path, frames: Sequence[Frame], fps: int) -> None:
+    """Write a GIF that loops for ever.
+
+    All frames share one palette, made from some of them, so that colours do not flicker. The
+    format counts time in hundredths of a second, and players slow down what is shorter than two.
+    """
+    duration = max(20, 10 * round(100 / fps))
+    palette = _shared_palette(frames)
+    images = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
+    with replacing(path) as temporary:
+        images[0].save(
+            temporary, save_all=True, append_images=images[1:], duration=duration, loop=0
+        )
+
+
+def _shared_palette(frames: Sequence[Frame]) -> Image.Image:
+    some = [frames[i] for i in np.linspace(0, len(frames) - 1, min(6, len(frames))).astype(int)]
+    return Image.fromarray(np.concatenate(some)).quantize(256, Image.Quantize.MEDIANCUT)
+
+
+def write_mp4(path: Path, frames: Sequence[Frame], fps: int) -> None:
+    """Write an H.264 video that browsers and phones play.
+
+    The codec wants even sides: a row or column is repeated where one is odd.
+    """
+    height, width = frames[0].shape[:2]
+    pad = ((0, height % 2), (0, width % 2), (0, 0))
+    with (
+        replacing(path) as temporary,
+        imageio.get_writer(
+            temporary, fps=fps, codec="libx264", quality=8, macro_block_size=1
+        ) as writer,
+    ):
+        for frame in frames:
+            writer.append_data(np.pad(frame, pad, mode="edge"))
