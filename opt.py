@@ -17,7 +17,7 @@ import tyro
 
 from errors import UserError
 
-DatasetName = Literal["blender", "llff", "transforms", "npz", "demo"]
+DatasetName = Literal["blender", "llff", "transforms", "npz", "colmap", "demo"]
 OptionsT = TypeVar("OptionsT")
 
 # A switch with three states: absent (detect), `--flag` or `--flag True`, `--flag False`.
@@ -49,10 +49,11 @@ class SceneOptions:
     img_wh: tuple[int, int] | None = None
     """width and height that the photos are resized to; by default their own"""
     spheric_poses: Annotated[bool | None, _Switch] = None
-    """llff, transforms: photos taken around an object (True) or facing forward (False); by
+    """llff, transforms, colmap: photos taken around an object (True) or facing forward (False); by
     default detected from the cameras"""
     holdout: int = 8
-    """llff, transforms: every Nth photo is kept from training and tested on; 0 trains on all"""
+    """llff, transforms, colmap: every Nth photo is kept from training and tested on;
+    0 trains on all"""
     near: float | None = None
     """nearest distance that is sampled, in the units of the scene's files; by default the
     scene's own bound"""

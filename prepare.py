@@ -23,9 +23,8 @@ def main() -> None:
         print(sentence)
     print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json")
     print(f"look at {root / CAMERAS} and {root / SHEET}; all figures are in {root / REPORT}")
-    print(
-        f"next: python train.py --dataset_name llff --root_dir {root} --exp_name {root.resolve().name}"
-    )
+    name = root.resolve().name
+    print(f"next: python train.py --dataset_name llff --root_dir {root} --exp_name {name}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def _convert(
         if files[image.name] is None:
             model.deregister_frame(image.frame_id)
     _limit_cameras(model, max_size)
-    size = {image.name: (image.camera.width, image.camera.height) for image in registered(model)}
+    cameras = {image.name: model.cameras[image.camera_id] for image in registered(model)}
+    size = {name: (camera.width, camera.height) for name, camera in cameras.items()}
     masks = {image.name: _find(source / "masks", image.name) for image in registered(model)}
 
     def read(name: str) -> tuple[np.ndarray, tuple[str, np.ndarray] | None]:

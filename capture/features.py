@@ -168,4 +168,6 @@ def _threads(photos: list[Photo], effort: Effort) -> int:
 
 def _camera_of(database: Path, name: str) -> int:
     with pycolmap.Database.open(database) as opened:
-        return opened.read_image_with_name(name).camera_id
+        image = opened.read_image_with_name(name)
+    assert image is not None
+    return image.camera_id

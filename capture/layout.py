@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from datasets.poses import Poses
+from writing.files import replacing, write_json
 
-from .steps import write_json
 from .undistort import Pinhole
 
 
@@ -28,10 +27,8 @@ def write_poses_bounds(
     hwf = np.array([[p.height, p.width, p.focal] for p in pinholes], dtype=np.float64)
     blocks = np.stack([-y, x, z, centre, hwf], axis=2)
     table = np.concatenate([blocks.reshape(-1, 15), bounds], axis=1)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("wb") as file:
-        np.save(file, table)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        np.save(temporary, table)
 
 
 def write_transforms(

@@ -49,7 +49,7 @@ def look_at(image: UInt8[np.ndarray, "height width 3"]) -> Look:
         red=float((balance[:, 0] - balance[:, 1]).mean()),
         blue=float((balance[:, 2] - balance[:, 1]).mean()),
         texture=float(grey.std()),
-        thumb=thumb.reshape(-1).tolist(),
+        thumb=[int(level) for level in thumb.reshape(-1)],
     )
 
 

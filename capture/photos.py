@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import struct
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps
 
 from errors import UserError
+from writing.files import replacing
 
 from .files import Source
 from .measure import Look, look_at
@@ -69,7 +70,7 @@ def prepare_photo(source: Source, folder: Path, max_size: int) -> Photo:
     if image.mode == "RGBA":
         alpha = image.getchannel("A")
         image = image.convert("RGB")
-        if alpha.getextrema()[0] < 255:  # an alpha channel that hides nothing is no mask
+        if np.asarray(alpha).min() < 255:  # an alpha channel that hides nothing is no mask
             mask = "alpha"
             save(alpha, mask_file(folder, source.name))
     if source.mask is not None:
@@ -112,11 +113,11 @@ def read_upright(path: Path, max_size: int | None) -> tuple[Image.Image, Image.E
             warnings.simplefilter("ignore")  # of odd EXIF blocks, which do not matter here
             if path.suffix.lower() in (".heic", ".heif"):
                 _register_heif()
-            with Image.open(path) as image:
+            with Image.open(path) as opened:
                 if max_size is not None:
-                    image.draft("RGB", (max_size, max_size))
-                exif = image.getexif()
-                image = _eight_bits(image)
+                    opened.draft("RGB", (max_size, max_size))
+                exif = opened.getexif()
+                image = _eight_bits(opened)
                 image = image.convert("RGBA" if image.has_transparency_data else "RGB")
                 if max_size is not None and max(image.size) > max_size:
                     image.thumbnail(
@@ -140,20 +141,18 @@ def read_upright(path: Path, max_size: int | None) -> tuple[Image.Image, Image.E
 
 def save(image: Image.Image, path: Path, exif: Image.Exif | None = None) -> None:
     """Write an image under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    kind = "PNG" if path.suffix == ".png" else "JPEG"
-    options: dict[str, Any] = (
-        {"compress_level": 3} if kind == "PNG" else {"quality": 97, "subsampling": 0}
-    )
-    if exif and kind == "JPEG":
+    if path.suffix.lower() == ".png":
+        with replacing(path) as temporary:
+            image.save(temporary, "PNG", compress_level=3)
+        return
+    for tags in (exif or b"", b""):
         try:
-            image.save(partial, kind, exif=exif, **options)
-        except Exception:  # a maker's tags that Pillow cannot write back are not worth a photo
-            image.save(partial, kind, **options)
-    else:
-        image.save(partial, kind, **options)
-    os.replace(partial, path)
+            with replacing(path) as temporary:
+                image.save(temporary, "JPEG", quality=97, subsampling=0, exif=tags)
+            return
+        except (ValueError, TypeError, struct.error):
+            if not tags:  # else: a maker's tags that Pillow cannot write back are left out
+                raise
 
 
 def mask_file(folder: Path, name: str) -> Path:

@@ -42,7 +42,7 @@ def draw_cameras(
     reach = np.linalg.norm(centres, axis=1).max() * 1.5
     near = np.linalg.norm(points, axis=1) < 2.5 * reach
     points, colors = points[near], colors[near]
-    size = 0.35 * _spacing(centres)
+    size = _frustum_size(centres)
     corners = np.stack(
         [_frustum(pose, pinhole, size) for pose, pinhole in zip(poses, pinholes, strict=True)]
     )
@@ -54,13 +54,12 @@ def draw_cameras(
     save(Image.fromarray(np.concatenate([views[0], gap, views[1]], axis=1)), path)
 
 
-def _spacing(centres: Float[np.ndarray, "camera 3"]) -> float:
-    """A typical distance between neighbouring cameras, not too small beside the whole."""
+def _frustum_size(centres: Float[np.ndarray, "camera 3"]) -> float:
+    """A typical distance between neighbours, within bounds beside the distance to the centre."""
     distance = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    extent = max(float(distance.max()), 1e-6)
     np.fill_diagonal(distance, np.inf)
-    nearest = float(np.median(distance.min(axis=1))) if len(centres) > 1 else extent
-    return float(np.clip(nearest, 0.15 * extent, 0.6 * extent))
+    reach = float(np.linalg.norm(centres, axis=1).mean())
+    return float(np.clip(np.median(distance.min(axis=1)), 0.12 * reach, 0.3 * reach))
 
 
 def _frustum(pose: np.ndarray, pinhole: Pinhole, size: float) -> Float[np.ndarray, "4 3"]:
@@ -93,7 +92,7 @@ def _draw_view(
     if len(points):
         # Stray points must not shrink the picture.
         flat = points @ rotation.T
-        shown = np.concatenate([shown, np.percentile(flat, [5, 95], axis=0), np.zeros((1, 3))])
+        shown = np.concatenate([shown, np.percentile(flat, [20, 80], axis=0), np.zeros((1, 3))])
     low, high = shown[:, :2].min(0), shown[:, :2].max(0)
     scale = 0.9 * _SIDE / max((high - low).max(), 1e-9)
     middle = (low + high) / 2

@@ -13,12 +13,12 @@ import pycolmap
 from jaxtyping import UInt8
 
 from datasets.poses import Poses
+from writing.files import write_json
 
 from .check import Verdict
 from .export import Exported, scene_to_solver
 from .photos import Photo
 from .pictures import Cell, draw_cameras, draw_contact_sheet
-from .steps import write_json
 
 Load = Callable[[str], UInt8[np.ndarray, "height width 3"]]
 
@@ -147,11 +147,10 @@ def describe_place(poses: Poses, index: int, kind: str) -> str:
     x, y, z = poses[index, :, 3]
     if kind == "forward-facing":
         across, up = x - poses[:, 0, 3].mean(), z - poses[:, 2, 3].mean()
-        return f"{abs(across):.2f} {'right' if across >= 0 else 'left'}, {abs(up):.2f} {'up' if up >= 0 else 'down'}"
+        side, level = "right" if across >= 0 else "left", "up" if up >= 0 else "down"
+        return f"{abs(across):.2f} {side}, {abs(up):.2f} {level}"
     degrees = math.degrees(math.atan2(y, x)) % 360
-    return (
-        f"at {degrees:.0f} degrees, height {z:.2f}, distance {math.sqrt(x * x + y * y + z * z):.2f}"
-    )
+    return f"at {degrees:.0f}°, height {z:.2f}, distance {math.sqrt(x * x + y * y + z * z):.2f}"
 
 
 def _order(photos: Sequence[Photo], exported: Exported) -> dict[str, int]:

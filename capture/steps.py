@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any, TypeVar
 
 import pycolmap
 from tqdm import tqdm
+
+from writing.files import write_bytes
 
 T = TypeVar("T")
 
@@ -46,7 +47,8 @@ class Steps:
             return entry["result"]
         result = make()
         self.entries[name] = {"key": key, "result": result}
-        write_json(self.path, self.entries)
+        # Without the line breaks of files for people: it is written after every photo.
+        write_bytes(self.path, json.dumps(self.entries).encode())
         return result
 
 
@@ -54,14 +56,6 @@ def digest(values: Any) -> str:
     """A short name for plain values."""
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def watch(

@@ -68,7 +68,8 @@ class Undistorter:
         """A photo or mask of the camera's size, as the pinhole sees it."""
         if image.shape[1::-1] == (self.pinhole.width, self.pinhole.height) and self._same():
             return image
-        return cv2.remap(image, self.map, None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+        x, y = self.map[..., 0], self.map[..., 1]
+        return cv2.remap(image, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
     def points(self, xy: Float[np.ndarray, "point 2"]) -> Float[np.ndarray, "point 2"]:
         """Pixels of the photo to pixels of the pinhole's."""

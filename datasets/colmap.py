@@ -64,7 +64,10 @@ def load_colmap(options: SceneOptions) -> Scene:
         # prepare.py puts scenes upright: take +z as exact where the cameras agree.
         up = (0.0, 0.0, 1.0) if z > 0.9 else (x, y, z)
 
-    views = [_view(root, i, p) for i, p in zip(images, photos, strict=True)]
+    views = [
+        _view(root, image.name, model.cameras[image.camera_id], photo)
+        for image, photo in zip(images, photos, strict=True)
+    ]
     frames = tuple(frame for frame, _ in views)
     cameras = make_cameras(
         apply(np.linalg.inv(to_input), poses),
@@ -104,9 +107,8 @@ def _photos(root: Path, names: list[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _view(root: Path, image: pycolmap.Image, photo: Path) -> tuple[Frame, Intrinsics]:
+def _view(root: Path, name: str, camera: pycolmap.Camera, photo: Path) -> tuple[Frame, Intrinsics]:
     """How to read the photo, and its pinhole camera."""
-    camera = image.camera
     pinhole, coefficients, fisheye = _intrinsics(camera)
     # COLMAP knows no EXIF orientation: the photo is what is stored, unless its sides say else.
     stored, turned = photo_size(photo)
@@ -118,7 +120,7 @@ def _view(root: Path, image: pycolmap.Image, photo: Path) -> tuple[Frame, Intrin
     if any(coefficients):
         lens, pinhole = Lens.pinhole_of(pinhole, coefficients, size, fisheye)
     mask = find_mask(root / "masks", photo.name)
-    return Frame(image.name, size, photo, upright=upright, lens=lens, mask_path=mask), pinhole
+    return Frame(name, size, photo, upright=upright, lens=lens, mask_path=mask), pinhole
 
 
 def _intrinsics(camera: pycolmap.Camera) -> tuple[Intrinsics, list[float], bool]:
@@ -136,10 +138,12 @@ def _intrinsics(camera: pycolmap.Camera) -> tuple[Intrinsics, list[float], bool]
             "prepare.py --input (the folder with images and sparse) --root_dir (a new folder)"
         )
     order = _EXTRA_PARAMS[model]
-    values = camera.params[len(camera.params) - len(order) :] if order else []
-    terms = dict(zip(order, map(float, values), strict=True))
+    values = camera.params.tolist()[len(camera.params) - len(order) :]
+    terms: dict[str, float] = dict(zip(order, values, strict=True))
     fisheye = model.endswith("FISHEYE")
-    wanted = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+    wanted = (
+        ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+    )
     return pinhole, [terms.get(name, 0.0) for name in wanted], fisheye
 
 
