@@ -259,11 +259,23 @@ class PrepareOptions:
     """frames that are taken of a video, the sharpest ones spread over its time"""
     mapper: Literal["incremental", "global"] = "incremental"
     """how poses are found: photo by photo, or all at once (faster for hundreds of photos)"""
+    aruco: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """poses from a printed ArUco tag (DICT_4X4_50) that all photos show"""
+    tag_size: float | None = None
+    """aruco: side of the tag's black square in metres"""
+    calibration: str | None = None
+    """aruco: folder of photos of the tag to calibrate the camera from; by default the input's"""
 
     def __post_init__(self) -> None:
         _require(bool(self.input), "--input is empty: name the folder of the photos")
         _require(bool(self.root_dir), "--root_dir is empty: name the folder of the scene")
         _require(self.max_size >= 200, f"--max_size must be at least 200, not {self.max_size}")
+        _require(not self.aruco or self.tag_size is not None, "--aruco needs --tag_size, in metres")
+        _require(
+            self.aruco or (self.tag_size, self.calibration) == (None, None),
+            "--tag_size and --calibration go with --aruco",
+        )
+        _require(self.tag_size is None or self.tag_size > 0, "--tag_size must be positive")
         _require(self.n_frames >= 3, f"--n_frames must be at least 3, not {self.n_frames}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from capture.pipeline import prepare
 from capture.report import CAMERAS, REPORT, SHEET, print_table
+from capture.tag_scene import NPZ
 from errors import run_command
 from opt import PrepareOptions, parse
 
@@ -21,7 +22,8 @@ def main() -> None:
     print(f"{report['placed']} of {len(report['photos'])} photos placed, {report['capture']}")
     for sentence in report["advice"] or ["The capture is good."]:
         print(sentence)
-    print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json")
+    also = f", {NPZ}" if options.aruco else ""
+    print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json{also}")
     print(f"look at {root / CAMERAS} and {root / SHEET}; all figures are in {root / REPORT}")
     name = root.resolve().name
     print(f"next: python train.py --dataset_name llff --root_dir {root} --exp_name {name}")

@@ -163,7 +163,8 @@ def advise(
             "Photos are lost where neighbours share too little: take more in between, so that "
             "each shows two thirds of what the one before shows."
         )
-    if share("darker") + share("brighter") + share("other colours") > 0.15:
+    uneven = share("darker") + share("brighter") + share("other colours")
+    if angle is not None and uneven > 0.15:
         advice.append(
             "Brightness or colour changes between photos: hold the finger on the subject until "
             "the phone locks focus and exposure (AE/AF lock)."

@@ -14,12 +14,12 @@ from errors import UserError
 
 from .check import check_photos, check_solution, parallax
 from .drift import color_drift
-from .export import RESULTS, export
+from .export import export
 from .files import PHOTOS
 from .measure import look_at
 from .photos import Photo, read_upright
 from .report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
-from .steps import Steps
+from .steps import Steps, own
 
 
 def convert(source: Path, root: Path, work: Path, max_size: int, steps: Steps) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def convert(source: Path, root: Path, work: Path, max_size: int, steps: Steps) -
     folder = next((f for f in (source / "images", source.parent / "images") if f.is_dir()), source)
     models = [path for place in model_folders(source) for path in sorted(place.iterdir())]
     stamps = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in models if p.is_file()]
-    outputs = tuple(root / n for n in RESULTS if n not in ("masks", "database.db"))
+    always = ("images", "sparse", "poses_bounds.npy", "transforms.json")
+    outputs = tuple(root / name for name in always)
     return steps.run(
         "scene",
         ["convert", str(folder.resolve()), stamps, max_size],
@@ -86,7 +87,7 @@ def _convert(
     features = {image.name: image.num_points2D() for image in images}
     drift = color_drift(model, load)
     verdicts = check_solution(check_photos(photos), set(features), {}, {}, drift)
-    steps.run("owner", "", lambda: "the results in this scene's folder are this command's own")
+    own(steps)
     database = source / "database.db"
     exported = export(model, read, root, work, database if database.is_file() else None)
     solver = {"try": "converted", "models": [len(images)], "points": model.num_points3D()}

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from datasets.poses import Poses, apply
+from datasets.poses import Poses
 from datasets.sparse import camera_to_world, depth_bounds, points, registered
 
 from .layout import write_poses_bounds, write_transforms
@@ -23,7 +23,15 @@ from .photos import save
 from .undistort import Pinhole, Undistorter, flatten_model
 
 # Everything in the scene's folder that an earlier run may have left.
-RESULTS = ("images", "masks", "sparse", "database.db", "poses_bounds.npy", "transforms.json")
+RESULTS = (
+    "images",
+    "masks",
+    "sparse",
+    "database.db",
+    "poses_bounds.npy",
+    "transforms.json",
+    "scene.npz",
+)
 
 # The colours of a photo, and its mask or None: ("alpha" | "mask", grey image).
 Reader = Callable[[str], tuple[UInt8[np.ndarray, "height width 3"], tuple[str, np.ndarray] | None]]
@@ -47,6 +55,7 @@ def export(
     work: Path,
     database: Path | None = None,
     placement: Placement | None = None,
+    bounds: Float[np.ndarray, "camera 2"] | None = None,
 ) -> Exported:
     """Undistort the photos, put the model upright, and write the layout into `root`.
 
@@ -57,6 +66,7 @@ def export(
         work: a folder on the same disk, for what is not finished.
         database: COLMAP's database to copy.
         placement: where the scene lies, if that is known; else it is found.
+        bounds: near and far of the cameras in scene units; else they come from the points.
     """
     new = work / "result"
     shutil.rmtree(new, ignore_errors=True)
@@ -82,7 +92,9 @@ def export(
     if placement is None:
         placement = place(camera_to_world(images), points(model))
     model.transform(pycolmap.Sim3d(placement.to_scene[:3]))
-    poses, bounds = camera_to_world(images), depth_bounds(model, images)
+    poses = camera_to_world(images)
+    if bounds is None:
+        bounds = depth_bounds(model, images)
     names = [image.name for image in images]
     pinholes = [undistorters[image.camera_id].pinhole for image in images]
     (new / "sparse" / "0").mkdir(parents=True)
@@ -171,6 +183,3 @@ def _replace(new: Path, root: Path) -> None:
 def scene_to_solver(placement: Placement) -> list[list[float]]:
     """The similarity back to the solver's coordinates, as plain numbers."""
     return np.linalg.inv(placement.to_scene).tolist()
-
-
-__all__ = ["RESULTS", "Exported", "apply", "export", "scene_to_solver"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycolmap
 from PIL import Image
 from tqdm import tqdm
 
@@ -24,7 +23,8 @@ from .files import VIDEOS, Source, find_sources
 from .photos import Photo, load_rgb, mask_file, prepare_photo
 from .report import CAMERAS, REPORT, SHEET, Load, draw_scene, make_report, write_report
 from .solve import Solution, solve
-from .steps import Steps
+from .steps import Steps, own
+from .tag_scene import NPZ, make_tag_scene
 from .video import sharpest_frames
 
 # The folder of what a run needs to go on; it can be deleted when the scene is good.
@@ -44,13 +44,24 @@ def prepare(options: PrepareOptions) -> dict[str, Any]:
     if source.is_dir() and model_folders(source):
         return convert(source, root, work, options.max_size, steps)
     photos, skipped = read_photos(_sources(source, work, options, steps), work, options.max_size)
-    key = [[photo.plain() for photo in photos], options.mapper, skipped]
-    outputs = (*(root / name for name in RESULTS if name != "masks"), root / CAMERAS)
+    key = [[photo.plain() for photo in photos], skipped]
+    pictures = (root / CAMERAS, root / REPORT, root / SHEET)
+    always = ("images", "sparse", "poses_bounds.npy", "transforms.json")
+    outputs = (*(root / name for name in always), *pictures)
+    if options.aruco:
+        tags = _calibration_photos(options, work)
+        key += [options.tag_size, [_stamp(path) for path in tags]]
+        return steps.run(
+            "scene",
+            key,
+            lambda: _make_tag_scene(photos, skipped, root, work, options, steps, tags),
+            (*outputs, root / NPZ),
+        )
     return steps.run(
         "scene",
-        key,
+        [*key, options.mapper],
         lambda: _make_scene(photos, skipped, root, work, options, steps),
-        (*outputs, root / REPORT, root / SHEET),
+        (*outputs, root / "database.db"),
     )
 
 
@@ -118,7 +129,7 @@ def _make_scene(
     drift = color_drift(model, load)
     verdicts = check_solution(verdicts, placed, found.features, found.partners, drift)
     angle = parallax(model)
-    steps.run("owner", "", lambda: "the results in this scene's folder are this command's own")
+    own(steps)
     masks = {photo.name: photo.mask for photo in photos}
 
     def read(name: str) -> tuple[np.ndarray, tuple[str, np.ndarray] | None]:
@@ -142,6 +153,33 @@ def _make_scene(
     write_report(root, report, photos, load)
     draw_scene(root, model, exported, photos, load)
     return report
+
+
+def _make_tag_scene(
+    photos: list[Photo],
+    skipped: list[str],
+    root: Path,
+    work: Path,
+    options: PrepareOptions,
+    steps: Steps,
+    tags: list[Path],
+) -> dict[str, Any]:
+    assert options.tag_size is not None
+    _check_count(photos, skipped)
+    own(steps)
+    return make_tag_scene(photos, skipped, root, work, options.tag_size, tags)
+
+
+def _calibration_photos(options: PrepareOptions, work: Path) -> list[Path]:
+    """The photos of --calibration, upright and reduced like the others."""
+    if options.calibration is None:
+        return []
+    folder = Path(options.calibration)
+    if not folder.is_dir():
+        raise UserError(f"--calibration {folder}: no such folder")
+    place = work / "calibration"
+    photos, _ = read_photos(find_sources(folder), place, options.max_size)
+    return [place / "images" / photo.name for photo in photos]
 
 
 def _check_count(photos: Sequence[Photo], skipped: Sequence[str]) -> None:
@@ -220,6 +258,3 @@ def _stamp(path: Path) -> list[Any]:
     """What changes when a file does."""
     status = path.stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
-
-__all__ = ["WORK", "prepare", "pycolmap"]

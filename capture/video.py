@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from errors import UserError
 
 from .measure import sharpness
 from .photos import save
+
+# FFmpeg's own words on a damaged file, which mean nothing to a user, stay away.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _LOOKS = 8  # frames that are compared for each one taken
 
