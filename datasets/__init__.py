@@ -9,6 +9,7 @@ from opt import SceneOptions
 
 from .blender import load_blender
 from .colmap import load_colmap
+from .demo import load_demo
 from .llff import load_llff
 from .npz import load_npz
 from .scene import Scene
@@ -20,6 +21,7 @@ dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
     "transforms": load_transforms,
     "npz": load_npz,
     "colmap": load_colmap,
+    "demo": load_demo,
 }
 
 
