@@ -59,7 +59,7 @@ def _frustum_size(centres: Float[np.ndarray, "camera 3"]) -> float:
     distance = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     np.fill_diagonal(distance, np.inf)
     reach = float(np.linalg.norm(centres, axis=1).mean())
-    return float(np.clip(np.median(distance.min(axis=1)), 0.12 * reach, 0.3 * reach))
+    return float(np.clip(np.median(distance.min(axis=1)), 0.12 * reach, 0.22 * reach))
 
 
 def _frustum(pose: np.ndarray, pinhole: Pinhole, size: float) -> Float[np.ndarray, "4 3"]:
