@@ -21,10 +21,10 @@ OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 
 
 def model_folders(root: Path) -> list[Path]:
-    """The folders with a sparse model: root itself, root/sparse, root/sparse/0, 1, ..."""
+    """The folders with a sparse model: root, root/0, ..., root/sparse, root/sparse/0, 1, ..."""
     places = [root, root / "sparse", root / "colmap" / "sparse"]
-    places += [child for place in places[1:] if place.is_dir() for child in sorted(place.iterdir())]
-    return [place for place in places if _has_model(place)]
+    numbered = [place / str(number) for place in places for number in range(50)]
+    return [place for place in [*places, *numbered] if _has_model(place)]
 
 
 def read_model(root: Path) -> pycolmap.Reconstruction:

@@ -39,7 +39,7 @@ BOX = [
     _face((-0.4, -0.4, 0.7), (0.8, 0, 0), (0, 0.8, 0), 5),
 ]
 FLOOR = _face((-2, -2, 0), (4, 0, 0), (0, 4, 0), 6)
-WALL = _face((-4, 2.5, -3), (8, 0, 0), (0, 0, 6), 7)
+PLACE = [_face((-4, 2.5, -3), (8, 0, 0), (0, 0, 6), 7), FLOOR, *BOX]  # with a wall behind
 
 
 def photograph(pose: np.ndarray, size: tuple[int, int], focal: float, faces=None) -> np.ndarray:
@@ -56,7 +56,7 @@ def photograph(pose: np.ndarray, size: tuple[int, int], focal: float, faces=None
         # Texture pixels (column, row), row 0 at the far end of v, to the world, to the photo.
         plane = np.stack([u / side, -v / side, corner + v + (u - v) * 0.5 / side], axis=1)
         plane[:, 2] -= pose[:, 3]
-        homography = matrix @ rotation @ np.column_stack([plane[:, 0], plane[:, 1], plane[:, 2]])
+        homography = matrix @ rotation @ plane
         for image, _border in ((texture, canvas),):
             warped = cv2.warpPerspective(image, homography, size, flags=cv2.INTER_AREA)
         inside = cv2.warpPerspective(np.full((side, side), 255, np.uint8), homography, size)
