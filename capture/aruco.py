@@ -81,10 +81,10 @@ def calibrate(
             "see that the whole tag with its white border is in the picture, sharp and flat"
         )
     targets = [tag_corners(tag_size).astype(np.float32)] * len(seen)
-    # Four corners a view carry no tangential distortion and no sixth power of the radius.
-    flags = cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K3 | cv2.CALIB_FIX_ASPECT_RATIO
-    if len(seen) < 10:
-        flags |= cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_K2
+    # Four corners a view, most of them in the middle, carry a focal length and one term of
+    # distortion; a free principal point takes a percent of the focal length with it.
+    flags = cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_ASPECT_RATIO
+    flags |= cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K2 | cv2.CALIB_FIX_K3
     guess = np.array(
         [[max(size), 0, (size[0] - 1) / 2], [0, max(size), (size[1] - 1) / 2], [0, 0, 1]]
     )
