@@ -166,6 +166,6 @@ def _order(photos: Sequence[Photo], exported: Exported) -> dict[str, int]:
     return found
 
 
-def _small(photo: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+def _small(photo: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "small_h small_w 3"]:
     factor = 320 / max(photo.shape[:2])
     return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pycolmap
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from errors import UserError
 
@@ -64,8 +64,8 @@ class Undistorter:
         # OpenCV counts pixel centres from 0.
         self.map = (source - 0.5).astype(np.float32)
 
-    def image(self, image: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-        """A photo or mask of the camera's size, as the pinhole sees it."""
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """A photo or mask (height, width, ...) of the camera's size, as the pinhole sees it."""
         if image.shape[1::-1] == (self.pinhole.width, self.pinhole.height) and self._same():
             return image
         x, y = self.map[..., 0], self.map[..., 1]
