@@ -48,12 +48,15 @@ class Solution:
 
 def solve(photos: list[Photo], folder: Path, mapper: Mapper, steps: Steps) -> Solution:
     """Find the poses of the photos in folder/images; the better of a quick and a thorough try."""
-    quick = _attempt(QUICK, photos, folder, mapper, steps)
-    if quick.placed >= _CONTENT * len(photos):
-        return quick
-    print(f"{quick.placed} of {len(photos)} photos placed; trying again, thoroughly")
-    thorough = _attempt(THOROUGH, photos, folder, mapper, steps)
-    return max(thorough, quick, key=lambda solution: solution.placed)
+    best = _attempt(QUICK, photos, folder, mapper, steps)
+    if best.placed < _CONTENT * len(photos):
+        print(f"{best.placed} of {len(photos)} photos placed; trying again, thoroughly")
+        thorough = _attempt(THOROUGH, photos, folder, mapper, steps)
+        best = max(thorough, best, key=lambda solution: solution.placed)
+    if len(best.models) > 1:
+        sizes = ", ".join(map(str, sorted(best.models, reverse=True)))
+        print(f"the photos fall into {len(best.models)} parts, of {sizes}; the largest is taken")
+    return best
 
 
 def _attempt(

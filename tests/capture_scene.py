@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pycolmap
 from PIL import Image
 
 from datasets.paths import look_at
@@ -103,6 +104,38 @@ def take_photos(folder: Path, poses, size=(400, 300), focal=400.0, k1=0.0, faces
             image = distort(image, focal, k1)
         Image.fromarray(image).save(folder / f"{i:02d}.jpg", quality=95)
     return folder
+
+
+def points_seen(poses: np.ndarray, cameras: int = 1, step: int = 1) -> pycolmap.Reconstruction:
+    """A COLMAP model of points on a sphere, seen by exact cameras.
+
+    Camera i is larger than the first by 20 % i; images take turns; image ids count by `step`.
+    """
+    generator = np.random.default_rng(0)
+    xyz = generator.normal(size=(200, 3))
+    xyz = 0.4 * xyz / np.linalg.norm(xyz, axis=1, keepdims=True) + [0, 0, 0.4]
+    model = pycolmap.Reconstruction()
+    factors = [1 + 0.2 * i for i in range(cameras)]
+    for i, factor in enumerate(factors):
+        size = (round(400 * factor), round(300 * factor))
+        lens = pycolmap.Camera.create_from_model_name(3 * i + 1, "SIMPLE_PINHOLE", 1, *size)
+        lens.params = [400 * factor, size[0] / 2, size[1] / 2]
+        model.add_camera_with_trivial_rig(lens)
+    for number, pose in enumerate(poses):
+        factor = factors[number % cameras]
+        rotation = (pose[:, :3] * [1, -1, -1]).T
+        local = (xyz - pose[:, 3]) @ rotation.T
+        pixels = factor * (400 * local[:, :2] / local[:, 2:] + [200, 150])
+        camera_id, image_id = 3 * (number % cameras) + 1, step * (number + 1)
+        image = pycolmap.Image(f"{number + 1:02d}.jpg", pixels, camera_id, image_id)
+        shift = (-rotation @ pose[:, 3])[:, None]
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.hstack([rotation, shift])))
+    for index, point in enumerate(xyz):
+        track = pycolmap.Track()
+        for number in range(len(poses)):
+            track.add_element(step * (number + 1), index)
+        model.add_point3D(point, track, np.zeros(3, np.uint8))
+    return model
 
 
 def similarity(found: np.ndarray, true: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from capture.photos import Photo, camera_key
 from capture.undistort import Undistorter, pinhole_of
 from datasets.poses import apply
 
-from .capture_scene import orbit, pattern, sideways
+from .capture_scene import orbit, pattern, points_seen, sideways
 
 
 def photo(name: str, image: np.ndarray, taken: str = "", camera: str = "") -> Photo:
@@ -83,30 +83,6 @@ def test_advice(notes, placed, angle, words):
 
 def test_a_good_capture_needs_no_advice():
     assert advise([Verdict(str(i), ()) for i in range(30)], 30, 25.0, on_the_spot=False) == []
-
-
-def points_seen(poses: np.ndarray, size=(400, 300), focal=400.0):
-    """A COLMAP model of points on a sphere, seen by exact cameras."""
-    generator = np.random.default_rng(0)
-    xyz = generator.normal(size=(200, 3))
-    xyz = 0.4 * xyz / np.linalg.norm(xyz, axis=1, keepdims=True) + [0, 0, 0.4]
-    model = pycolmap.Reconstruction()
-    lens = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", focal, *size)
-    model.add_camera_with_trivial_rig(lens)
-    for number, pose in enumerate(poses, start=1):
-        rotation = (pose[:, :3] * [1, -1, -1]).T
-        local = (xyz - pose[:, 3]) @ rotation.T
-        pixels = focal * local[:, :2] / local[:, 2:] + np.array(size) / 2
-        image = pycolmap.Image(f"{number:02d}.jpg", pixels, 1, number)
-        shift = (-rotation @ pose[:, 3])[:, None]
-        placed = pycolmap.Rigid3d(np.hstack([rotation, shift]))
-        model.add_image_with_trivial_frame(image, placed)
-    for index, point in enumerate(xyz):
-        track = pycolmap.Track()
-        for number in range(1, len(poses) + 1):
-            track.add_element(number, index)
-        model.add_point3D(point, track, np.zeros(3, np.uint8))
-    return model
 
 
 def test_color_drift_is_measured_at_common_points():

@@ -23,7 +23,15 @@ from datasets.sparse import read_model, registered, visible_points
 from errors import UserError
 from opt import PrepareOptions, SceneOptions
 
-from .capture_scene import PLACE, orbit, pose_errors, sideways, take_photos, world_poses
+from .capture_scene import (
+    PLACE,
+    orbit,
+    points_seen,
+    pose_errors,
+    sideways,
+    take_photos,
+    world_poses,
+)
 from .conftest import ROOT
 
 FOCAL, SIZE, K1, COUNT = 400.0, (400, 300), 0.06, 20
@@ -279,6 +287,39 @@ def test_the_largest_model_is_taken(solved, tmp_path):
     whole.write(tmp_path / "sparse" / "0")
     shutil.copytree(root / "sparse" / "0", tmp_path / "sparse" / "1", dirs_exist_ok=True)
     assert read_model(tmp_path).num_reg_images() == COUNT
+
+
+@pytest.mark.parametrize("kind", ["binary", "text"])
+def test_gaps_in_ids_and_several_cameras(tmp_path, kind):
+    """A model with ids 7, 14, ... and two cameras, binary and text, gives its own poses back."""
+    truth = orbit(8)
+    model = points_seen(truth, cameras=2, step=7)
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    write = model.write_binary if kind == "binary" else model.write_text
+    write(tmp_path / "sparse" / "0")
+    (tmp_path / "images").mkdir()
+    for image in registered(model):
+        size = (image.camera.width, image.camera.height)
+        Image.new("RGB", size).save(tmp_path / "images" / image.name)
+    scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
+    np.testing.assert_allclose(world_poses(scene), truth, atol=1e-5)
+    assert scene.cameras.size.tolist()[:2] == [[400, 300], [480, 360]]
+    np.testing.assert_allclose(scene.cameras.intrinsics[:2, 0], [400, 480], rtol=1e-6)
+    report = run(tmp_path, tmp_path / "scene")
+    assert report["placed"] == 8
+    again = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="transforms"))
+    assert max(pose_errors(world_poses(again), truth)) < 0.01
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    for name in ("cameras", "images", "points3D"):
+        (tmp_path / "sparse" / "0" / f"{name}.bin").write_bytes(b"\x05" * 11)
+    with pytest.raises(UserError, match="not a readable COLMAP model"):
+        load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError, match="has no COLMAP model"):
+        load_scene(SceneOptions(root_dir=str(tmp_path / "other"), dataset_name="colmap"))
 
 
 @pytest.mark.parametrize(
