@@ -20,7 +20,8 @@ def main() -> None:
     print_table(report)
     root = Path(options.root_dir)
     print(f"{report['placed']} of {len(report['photos'])} photos placed, {report['capture']}")
-    for sentence in report["advice"] or ["The capture is good."]:
+    good = ["The capture is good."] if report["placed"] == len(report["photos"]) else []
+    for sentence in report["advice"] or good:
         print(sentence)
     also = f", {NPZ}" if options.aruco else ""
     print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json{also}")

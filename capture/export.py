@@ -77,9 +77,15 @@ def export(
         for camera_id in {image.camera_id for image in images}
     }
     renamed, masks = {}, {}
-    for image in tqdm(images, desc="images", dynamic_ncols=True):
+    by_camera = sorted(images, key=lambda image: (image.camera_id, image.name))
+    previous = None
+    for image in tqdm(by_camera, desc="images", dynamic_ncols=True):
+        undistorter = undistorters[image.camera_id]
+        if previous is not None and previous is not undistorter:
+            vars(previous).pop("map", None)
+        previous = undistorter
         colors, mask = read(image.name)
-        name = _write_photo(new, image.name, colors, mask, undistorters[image.camera_id])
+        name = _write_photo(new, image.name, colors, mask, undistorter)
         renamed[image.name] = name
         masks[name] = f"masks/{name}.png" if mask is not None and mask[0] == "mask" else None
     for image in list(model.images.values()):

@@ -17,7 +17,7 @@ from .photos import Photo
 from .steps import Steps, digest, watch
 
 # A quick try that places fewer of the photos than this is followed by a thorough one.
-_CONTENT = 0.9
+_CONTENT = 0.95
 
 Mapper = Literal["incremental", "global"]
 

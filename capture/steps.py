@@ -16,6 +16,9 @@ from writing.files import write_bytes
 
 T = TypeVar("T")
 
+# Raised when steps change what they make, so that older results are not taken for new ones.
+_VERSION = 1
+
 
 class Steps:
     """The finished steps of a folder, in steps.json.
@@ -59,7 +62,7 @@ def own(steps: Steps) -> None:
 
 def digest(values: Any) -> str:
     """A short name for plain values."""
-    text = json.dumps(values, sort_keys=True, default=str)
+    text = str(_VERSION) + json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ a centred axis are what every reader of the layout can take.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -55,14 +56,23 @@ class Undistorter:
 
     def __init__(self, camera: pycolmap.Camera) -> None:
         self.camera = camera
-        self.pinhole = pinhole = pinhole_of(camera)
+        self.pinhole = pinhole_of(camera)
+
+    @cached_property
+    def map(self) -> Float[np.ndarray, "height width 2"]:
+        """Where in the photo each pixel of the pinhole lies, in OpenCV's convention.
+
+        Large, and so made when it is first needed; `del` frees it.
+        """
+        pinhole = self.pinhole
         u, v = np.meshgrid(np.arange(pinhole.width) + 0.5, np.arange(pinhole.height) + 0.5)
         x = (u - pinhole.width / 2) / pinhole.focal
         y = (v - pinhole.height / 2) / pinhole.focal
         rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-        source = np.asarray(camera.img_from_cam(rays)).reshape(pinhole.height, pinhole.width, 2)
-        # OpenCV counts pixel centres from 0.
-        self.map = (source - 0.5).astype(np.float32)
+        source = np.asarray(self.camera.img_from_cam(rays)).reshape(
+            pinhole.height, pinhole.width, 2
+        )
+        return (source - 0.5).astype(np.float32)  # OpenCV counts pixel centres from 0
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """A photo or mask (height, width, ...) of the camera's size, as the pinhole sees it."""

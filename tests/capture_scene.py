@@ -12,8 +12,11 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
+from capture.pipeline import prepare
 from datasets.paths import look_at
+from opt import PrepareOptions
 
+FOCAL, SIZE, K1, COUNT = 400.0, (400, 300), 0.06, 20
 UP = np.array([0.0, 0.0, 1.0])
 
 
@@ -164,3 +167,7 @@ def world_poses(scene) -> np.ndarray:
     rotation = to_input[:3, :3] / np.cbrt(np.linalg.det(to_input[:3, :3]))
     centre = c2w[:, :, 3] @ to_input[:3, :3].T + to_input[:3, 3]
     return np.concatenate([rotation @ c2w[:, :, :3], centre[:, :, None]], axis=2)
+
+
+def run(source: Path, root: Path, **options) -> dict:
+    return prepare(PrepareOptions(input=str(source), root_dir=str(root), **options))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,39 +13,21 @@ import pytest
 from PIL import Image
 
 from capture import features, pipeline, solve
-from capture.pipeline import prepare
 from capture.steps import Steps
 from datasets import load_scene
 from datasets.sparse import read_model, registered, visible_points
-from errors import UserError
-from opt import PrepareOptions, SceneOptions
+from opt import SceneOptions
 
 from .capture_scene import (
+    COUNT,
+    FOCAL,
     PLACE,
-    orbit,
-    points_seen,
     pose_errors,
+    run,
     sideways,
     take_photos,
     world_poses,
 )
-from .conftest import ROOT
-
-FOCAL, SIZE, K1, COUNT = 400.0, (400, 300), 0.06, 20
-
-
-def run(source: Path, root: Path, **options) -> dict:
-    return prepare(PrepareOptions(input=str(source), root_dir=str(root), **options))
-
-
-@pytest.fixture(scope="module")
-def solved(tmp_path_factory) -> tuple[Path, Path, np.ndarray, dict]:
-    """An orbit with a distorting lens, prepared: photos, scene, true poses, report."""
-    folder = tmp_path_factory.mktemp("orbit")
-    poses = orbit(COUNT)
-    take_photos(folder / "photos", poses, SIZE, FOCAL, K1)
-    report = run(folder / "photos", folder / "scene")
-    return folder / "photos", folder / "scene", poses, report
 
 
 @pytest.mark.parametrize("name", ["llff", "transforms", "colmap"])
@@ -206,21 +185,6 @@ def test_a_thorough_try_follows_a_quick_one_that_loses_photos(tmp_path, monkeypa
     assert report["placed"] == 6
 
 
-def test_damaged_files_are_named_and_skipped(tmp_path):
-    photos = take_photos(tmp_path / "photos", sideways(5), (320, 240), 320, faces=PLACE)
-    (photos / "text.jpg").write_text("no photo")
-    (photos / "empty.JPG").write_bytes(b"")
-    (photos / "cut.jpg").write_bytes((photos / "00.jpg").read_bytes()[:3000])
-    Image.new("RGB", (1, 1)).save(photos / "dot.png")
-    (photos / ".hidden.jpg").write_text("no photo")
-    (photos / "00.xmp").write_text("sidecar")
-    report = run(photos, tmp_path / "scene")
-    assert report["placed"] == 5
-    named = " ".join(report["skipped"])
-    assert all(name in named for name in ("text.jpg", "empty.JPG", "cut.jpg", "dot.png"))
-    assert len(report["skipped"]) == 4
-
-
 def test_masks_reach_training(tmp_path):
     """A mask leaves pixels out; a transparent photo stays transparent; both are undistorted."""
     photos = take_photos(tmp_path / "photos", sideways(5), (320, 240), 320, faces=PLACE)
@@ -243,147 +207,6 @@ def test_masks_reach_training(tmp_path):
         assert valid[:, 170:].all()
         hidden = read.image(1).numpy()[:, :150]
         assert (hidden == (255 if scene.background == 1.0 else 0)).all()
-
-
-def test_conversion_of_a_model_made_elsewhere(solved, tmp_path):
-    """COLMAP's own folder, distorted cameras and a photo missing, without solving again."""
-    photos, root, poses, _ = solved
-    models = next((root / ".prepare").glob("quick-*/incremental"))
-    shutil.copytree(models, tmp_path / "colmap" / "sparse")
-    shutil.copytree(photos, tmp_path / "colmap" / "images")
-    (tmp_path / "colmap" / "images" / "05.jpg").unlink()
-    with pytest.raises(UserError, match=r"05\.jpg"):
-        load_scene(SceneOptions(root_dir=str(tmp_path / "colmap"), dataset_name="colmap"))
-    report = run(tmp_path / "colmap", tmp_path / "scene")
-    assert report["placed"] == COUNT - 1
-    assert "05.jpg" in report["skipped"][0]
-    for name in ("llff", "transforms", "colmap"):
-        scene = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name=name))
-        centre, angle = pose_errors(world_poses(scene), np.delete(poses, 5, axis=0))
-        assert centre < 0.5
-        assert angle < 0.3
-
-
-def test_distorted_model_is_read_directly(solved, tmp_path):
-    photos, root, poses, _ = solved
-    models = next((root / ".prepare").glob("quick-*/incremental"))
-    shutil.copytree(models, tmp_path / "sparse")
-    shutil.copytree(photos, tmp_path / "images")
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
-    centre, angle = pose_errors(world_poses(scene), poses)
-    assert centre < 0.5
-    assert angle < 0.3
-    assert scene.frames[0].lens is not None
-    assert scene.bounds.near < 1.0 < scene.bounds.far
-
-
-def test_the_largest_model_is_taken(solved, tmp_path):
-    _, root, _, _ = solved
-    whole = pycolmap.Reconstruction(root / "sparse" / "0")
-    for image in registered(whole)[3:]:
-        whole.deregister_frame(image.frame_id)
-    for number in ("0", "1"):
-        (tmp_path / "sparse" / number).mkdir(parents=True)
-    whole.write(tmp_path / "sparse" / "0")
-    shutil.copytree(root / "sparse" / "0", tmp_path / "sparse" / "1", dirs_exist_ok=True)
-    assert read_model(tmp_path).num_reg_images() == COUNT
-
-
-@pytest.mark.parametrize("kind", ["binary", "text"])
-def test_gaps_in_ids_and_several_cameras(tmp_path, kind):
-    """A model with ids 7, 14, ... and two cameras, binary and text, gives its own poses back."""
-    truth = orbit(8)
-    model = points_seen(truth, cameras=2, step=7)
-    (tmp_path / "sparse" / "0").mkdir(parents=True)
-    write = model.write_binary if kind == "binary" else model.write_text
-    write(tmp_path / "sparse" / "0")
-    (tmp_path / "images").mkdir()
-    for image in registered(model):
-        size = (image.camera.width, image.camera.height)
-        Image.new("RGB", size).save(tmp_path / "images" / image.name)
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
-    np.testing.assert_allclose(world_poses(scene), truth, atol=1e-5)
-    assert scene.cameras.size.tolist()[:2] == [[400, 300], [480, 360]]
-    np.testing.assert_allclose(scene.cameras.intrinsics[:2, 0], [400, 480], rtol=1e-6)
-    report = run(tmp_path, tmp_path / "scene")
-    assert report["placed"] == 8
-    again = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="transforms"))
-    assert max(pose_errors(world_poses(again), truth)) < 0.01
-
-
-def test_a_damaged_model_is_refused(tmp_path):
-    (tmp_path / "sparse" / "0").mkdir(parents=True)
-    for name in ("cameras", "images", "points3D"):
-        (tmp_path / "sparse" / "0" / f"{name}.bin").write_bytes(b"\x05" * 11)
-    with pytest.raises(UserError, match="not a readable COLMAP model"):
-        load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
-    (tmp_path / "other").mkdir()
-    with pytest.raises(UserError, match="has no COLMAP model"):
-        load_scene(SceneOptions(root_dir=str(tmp_path / "other"), dataset_name="colmap"))
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda p: p / "absent", "no such folder"),
-        (lambda p: p, "empty"),
-        (lambda p: _write(p / "notes.txt"), "neither a folder of photos nor a video"),
-        (lambda p: _write(p / "clip.mp4"), "not a readable video"),
-        (lambda p: _write(p / "a.jpg").parent, "0 photos are too few"),
-        (lambda p: take_photos(p / "one", orbit(1)), "1 photo is too few"),
-        (lambda p: take_photos(p / "same", np.repeat(orbit(1), 20, 0)), "only 1 different view"),
-    ],
-)
-def test_hopeless_input_is_refused_in_words(tmp_path, make, words):
-    (tmp_path / "in").mkdir()
-    with pytest.raises(UserError, match=words):
-        run(make(tmp_path / "in"), tmp_path / "scene")
-    assert not (tmp_path / "scene" / "images").exists()
-
-
-def _write(path: Path) -> Path:
-    path.write_text("nothing of the kind")
-    return path
-
-
-def test_unrelated_photos_stop_with_advice_and_a_sheet(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(4):
-        plain = np.full((240, 320, 3), 225 + 5 * i, np.uint8)
-        plain[:, : 20 * i] -= 20
-        Image.fromarray(plain).save(folder / f"{i}.png")
-    with pytest.raises(UserError, match="something patterned") as error:
-        run(folder, tmp_path / "scene")
-    assert "only 0 of 4 photos" in str(error.value)
-    assert (tmp_path / "scene" / "contact_sheet.png").exists()
-    assert not (tmp_path / "scene" / "images").exists()
-
-
-def test_nothing_foreign_is_overwritten(tmp_path):
-    photos = take_photos(tmp_path / "scene" / "images", sideways(3), (320, 240), 320)
-    with pytest.raises(UserError, match="over its own input"):
-        run(photos, tmp_path / "scene")
-    with pytest.raises(UserError, match="over its own input"):
-        run(tmp_path / "scene", tmp_path / "scene")
-    with pytest.raises(UserError, match="not from this command"):
-        run(take_photos(tmp_path / "photos", sideways(3)), tmp_path / "scene")
-    assert len(list(photos.iterdir())) == 3
-
-
-def test_command_line(tmp_path):
-    """One line and exit code 2 for a mistake."""
-    command = [
-        sys.executable,
-        str(ROOT / "prepare.py"),
-        "--input",
-        str(tmp_path / "no"),
-        "--root_dir",
-    ]
-    done = subprocess.run([*command, str(tmp_path / "s")], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "no such folder" in done.stderr
 
 
 def test_real_photos(shared_scene, tmp_path):
