@@ -76,7 +76,8 @@ def distort(image: np.ndarray, focal: float, k1: float) -> np.ndarray:
     grid = np.stack([x, y], -1).reshape(-1, 1, 2).astype(np.float64)
     ideal = cv2.undistortPoints(grid, matrix, np.array([k1, 0, 0, 0]), P=matrix)
     source = ideal.reshape(height, width, 2).astype(np.float32)
-    return cv2.remap(image, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    u, v = source[..., 0], source[..., 1]
+    return cv2.remap(image, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def orbit(count: int, radius: float = 2.4, arc: float = 360.0) -> np.ndarray:

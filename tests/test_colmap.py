@@ -52,6 +52,7 @@ def test_distorted_model_is_read_directly(solved, tmp_path):
     centre, angle = pose_errors(world_poses(scene), poses)
     assert centre < 0.5
     assert angle < 0.3
+    assert scene.frames[0] is not None
     assert scene.frames[0].lens is not None
     assert scene.bounds.near < 1.0 < scene.bounds.far
 
@@ -78,7 +79,8 @@ def test_gaps_in_ids_and_several_cameras(tmp_path, kind):
     write(tmp_path / "sparse" / "0")
     (tmp_path / "images").mkdir()
     for image in registered(model):
-        size = (image.camera.width, image.camera.height)
+        camera = model.cameras[image.camera_id]
+        size = (camera.width, camera.height)
         Image.new("RGB", size).save(tmp_path / "images" / image.name)
     scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
     np.testing.assert_allclose(world_poses(scene), truth, atol=1e-5)
