@@ -92,8 +92,10 @@ def check_solution(
     """The verdicts with what solving showed: lost photos, and colour at common points."""
     result = {}
     for name, verdict in verdicts.items():
-        # What common points say of exposure and colour is better than the first look.
-        guessed = ("darker", "brighter", "other colours") if name in drift else ()
+        # What common points say of exposure and colour is better than the first look; and a
+        # photo of something else is no sign of an unsteady camera.
+        known = name in drift or name not in placed
+        guessed = ("darker", "brighter", "other colours") if known else ()
         verdict = Verdict(name, tuple(note for note in verdict.notes if note not in guessed))
         if features.get(name, _FEATURES) < _FEATURES and "no texture" not in verdict.notes:
             verdict = verdict.with_notes("little texture")

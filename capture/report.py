@@ -88,14 +88,15 @@ def write_report(
         level = 0 if row["verdict"] == "good" else 1
         if not row["placed"]:
             level = 2
-        cells.append(
-            Cell(
-                row["photo"], _small(load(photo.name)), row["verdict"], row.get("place", ""), level
-            )
-        )
-    cells += [
-        Cell(Path(line.split(": ")[0]).name, None, "skipped", line, 2) for line in report["skipped"]
-    ]
+        verdict, place = row["verdict"], row.get("place", "")
+        if not row["placed"]:
+            # The reason has the place's line, since it has no place.
+            verdict, _, place = verdict.partition(" (")
+            place = place.replace(")", "", 1)
+        cells.append(Cell(row["photo"], _small(load(photo.name)), verdict, place, level))
+    for line in report["skipped"]:
+        file, _, reason = line.partition(": ")
+        cells.append(Cell(Path(file).name, None, "skipped", reason, 2))
     title = f"{report['placed']} of {len(photos)} photos placed"
     if "capture" in report:
         title += f", {report['capture']}"
