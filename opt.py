@@ -17,7 +17,7 @@ import tyro
 
 from errors import UserError
 
-DatasetName = Literal["blender", "llff", "transforms", "npz", "demo"]
+DatasetName = Literal["blender", "llff", "transforms", "npz", "colmap", "demo"]
 OptionsT = TypeVar("OptionsT")
 
 # A switch with three states: absent (detect), `--flag` or `--flag True`, `--flag False`.
@@ -49,10 +49,11 @@ class SceneOptions:
     img_wh: tuple[int, int] | None = None
     """width and height that the photos are resized to; by default their own"""
     spheric_poses: Annotated[bool | None, _Switch] = None
-    """llff, transforms: photos taken around an object (True) or facing forward (False); by
+    """llff, transforms, colmap: photos taken around an object (True) or facing forward (False); by
     default detected from the cameras"""
     holdout: int = 8
-    """llff, transforms: every Nth photo is kept from training and tested on; 0 trains on all"""
+    """llff, transforms, colmap: every Nth photo is kept from training and tested on;
+    0 trains on all"""
     near: float | None = None
     """nearest distance that is sampled, in the units of the scene's files; by default the
     scene's own bound"""
@@ -242,6 +243,40 @@ class EvalOptions:
             _require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")
         if self.path is not None and self.split not in (None, "path"):
             _require(False, f"--path goes with --split path, not --split {self.split}")
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Make a scene from photos, from a video, or from a COLMAP reconstruction."""
+
+    input: str
+    """folder of photos, video file (mp4, mov, gif), or folder with images/ and sparse/ of COLMAP"""
+    root_dir: str
+    """folder of the scene that is written"""
+    max_size: int = 1600
+    """longer side that larger photos are reduced to, in pixels"""
+    n_frames: int = 60
+    """frames that are taken of a video, the sharpest ones spread over its time"""
+    mapper: Literal["incremental", "global"] = "incremental"
+    """how poses are found: photo by photo, or all at once (faster for hundreds of photos)"""
+    aruco: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """poses from a printed ArUco tag (DICT_4X4_50) that all photos show"""
+    tag_size: float | None = None
+    """aruco: side of the tag's black square in metres"""
+    calibration: str | None = None
+    """aruco: folder of photos of the tag to calibrate the camera from; by default the input's"""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.input), "--input is empty: name the folder of the photos")
+        _require(bool(self.root_dir), "--root_dir is empty: name the folder of the scene")
+        _require(self.max_size >= 200, f"--max_size must be at least 200, not {self.max_size}")
+        _require(not self.aruco or self.tag_size is not None, "--aruco needs --tag_size, in metres")
+        _require(
+            self.aruco or (self.tag_size, self.calibration) == (None, None),
+            "--tag_size and --calibration go with --aruco",
+        )
+        _require(self.tag_size is None or self.tag_size > 0, "--tag_size must be positive")
+        _require(self.n_frames >= 3, f"--n_frames must be at least 3, not {self.n_frames}")
 
 
 def parse(

@@ -8,6 +8,7 @@ from errors import UserError
 from opt import SceneOptions
 
 from .blender import load_blender
+from .colmap import load_colmap
 from .demo import load_demo
 from .llff import load_llff
 from .npz import load_npz
@@ -19,6 +20,7 @@ dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
     "llff": load_llff,
     "transforms": load_transforms,
     "npz": load_npz,
+    "colmap": load_colmap,
     "demo": load_demo,
 }
 

@@ -214,6 +214,14 @@ def _opened(path: Path) -> Image.Image:
         raise UserError(f"{path}: not a readable image ({error}); replace it") from error
 
 
+def find_mask(folder: Path, photo: str) -> Path | None:
+    """The mask of a photo: photo.jpg.png (as COLMAP has it) or photo.png in `folder`."""
+    for name in (f"{photo}.png", f"{Path(photo).stem}.png"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
 def list_photos(folder: Path) -> list[Path]:
     """The photos of a folder in the order of their names; hidden files and others are ignored."""
     return sorted(

@@ -12,7 +12,7 @@ from errors import UserError
 from opt import SceneOptions
 
 from .arrays import load_array
-from .images import Frame, list_photos, photo_size
+from .images import Frame, find_mask, list_photos, photo_size
 from .poses import apply, average_pose, check_poses, is_forward_facing, up_direction
 from .scene import Scene, make_cameras, scene_name
 from .views import bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
@@ -60,7 +60,8 @@ def load_llff(options: SceneOptions) -> Scene:
         same_way = (width > height) == (stored[0] > stored[1])
         upright = not same_way and turned != stored
         size = turned if upright else stored
-        frames.append(Frame(photo.name, size, photo, upright=upright))
+        mask = find_mask(root / "masks", photo.name)
+        frames.append(Frame(photo.name, size, photo, upright=upright, mask_path=mask))
         pinhole = (focal, focal, width / 2, height / 2)
         intrinsics.append(fit_intrinsics(pinhole, (width, height), size))
     cameras = make_cameras(poses, intrinsics, [frame.size for frame in frames])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
 import tests.typecheck  # noqa: F401  (the hook below names it)
 
 install_import_hook(
-    ["datasets", "models", "writing", "training", "metrics"], "tests.typecheck.check"
+    ["capture", "datasets", "models", "writing", "training", "metrics"], "tests.typecheck.check"
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,3 +28,15 @@ def shared_scene():
         return SHARED / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory) -> tuple[Path, Path, np.ndarray, dict]:
+    """An orbit with a distorting lens, prepared: photos, scene, true poses, report."""
+    from .capture_scene import COUNT, FOCAL, K1, SIZE, orbit, run, take_photos
+
+    folder = tmp_path_factory.mktemp("orbit")
+    poses = orbit(COUNT)
+    take_photos(folder / "photos", poses, SIZE, FOCAL, K1)
+    report = run(folder / "photos", folder / "scene")
+    return folder / "photos", folder / "scene", poses, report

@@ -1,0 +1,104 @@
+"""A run in steps that need not be repeated: what is finished is written down with its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pycolmap
+from tqdm import tqdm
+
+from writing.files import write_bytes
+
+T = TypeVar("T")
+
+# Raised when steps change what they make, so that older results are not taken for new ones.
+_VERSION = 1
+
+
+class Steps:
+    """The finished steps of a folder, in steps.json.
+
+    A step is finished for the inputs that it had: others make it run again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "steps.json"
+        try:
+            self.entries = dict(json.loads(self.path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            self.entries = {}  # nothing finished, or nothing known of it: all steps run
+
+    def run(
+        self, name: str, inputs: Any, make: Callable[[], Any], outputs: tuple[Path, ...] = ()
+    ) -> Any:
+        """The step's result: as written down, or from `make`, which is then written down.
+
+        Args:
+            name: of the step.
+            inputs: plain values that the result depends on.
+            make: does the step, returns plain values.
+            outputs: files that must still be there.
+        """
+        key = digest(inputs)
+        entry = self.entries.get(name)
+        if entry and entry["key"] == key and all(path.exists() for path in outputs):
+            return entry["result"]
+        result = make()
+        self.entries[name] = {"key": key, "result": result}
+        # Without the line breaks of files for people: it is written after every photo.
+        write_bytes(self.path, json.dumps(self.entries).encode())
+        return result
+
+
+def own(steps: Steps) -> None:
+    """Write down, before the first result, that the results in the scene's folder are ours."""
+    steps.run("owner", "", lambda: True)
+
+
+def digest(values: Any) -> str:
+    """A short name for plain values."""
+    text = str(_VERSION) + json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def watch(
+    label: str,
+    total: int,
+    count: Callable[[], int],
+    call: Callable[[pycolmap.CancellationToken], T],
+) -> T:
+    """Run a long call of pycolmap in a thread, with a progress bar and its time left.
+
+    pycolmap lets Python run meanwhile, so that `count` can look how far it is, and Ctrl-C can
+    stop it.
+    """
+    token = pycolmap.CancellationToken()
+    outcome: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call(token))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    with tqdm(total=total, desc=label, initial=min(count(), total), dynamic_ncols=True) as bar:
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(0.2)
+                bar.update(min(count(), total) - bar.n)
+        except KeyboardInterrupt:
+            token.cancel()
+            thread.join()
+            raise
+        bar.update(min(count(), total) - bar.n)
+    if errors:
+        raise errors[0]
+    return outcome[0]

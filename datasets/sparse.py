@@ -1,0 +1,116 @@
+"""COLMAP's sparse models: which to take, and the poses and points in them.
+
+Reading is pycolmap's: binary and text, gaps in the ids, several cameras, rigs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from errors import UserError
+
+if TYPE_CHECKING:
+    import pycolmap
+
+# COLMAP's camera axes are OpenCV's: +y down, looking down +z.
+OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
+
+
+def model_folders(root: Path) -> list[Path]:
+    """The folders with a sparse model: root, root/0, ..., root/sparse, root/sparse/0, 1, ..."""
+    places = [root, root / "sparse", root / "colmap" / "sparse"]
+    numbered = [place / str(number) for place in places for number in range(50)]
+    return [place for place in [*places, *numbered] if _has_model(place)]
+
+
+def read_model(root: Path) -> pycolmap.Reconstruction:
+    """The model with the most registered images under `root` (number 0 may be a fragment).
+
+    Raises UserError where there is none or it is damaged.
+    """
+    folders = model_folders(root)
+    if not folders:
+        raise UserError(
+            f"{root}: has no COLMAP model (sparse/0/cameras.bin, images.bin, points3D.bin)"
+        )
+    models = [read_one(folder) for folder in folders]
+    best = max(range(len(models)), key=lambda i: models[i].num_reg_images())
+    if len(models) > 1:
+        counts = ", ".join(str(model.num_reg_images()) for model in models)
+        print(f"{root.name}: models of {counts} photos; taking {folders[best].name}")
+    if models[best].num_reg_images() == 0:
+        raise UserError(f"{folders[best]}: no image of the model has a pose")
+    return models[best]
+
+
+def read_one(folder: Path) -> pycolmap.Reconstruction:
+    """The model in a folder."""
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise UserError("COLMAP models need pycolmap: pip install pycolmap") from error
+    level, pycolmap.logging.minloglevel = pycolmap.logging.minloglevel, 3
+    try:
+        return pycolmap.Reconstruction(folder)
+    except Exception as error:  # pycolmap has no class of its own for damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{folder}: not a readable COLMAP model ({reason})") from error
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+def registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """The images that have a pose, in the order of their names."""
+    images = [image for image in model.images.values() if image.has_pose]
+    return sorted(images, key=lambda image: image.name)
+
+
+def camera_to_world(images: list[pycolmap.Image]) -> Float[np.ndarray, "camera 3 4"]:
+    """Poses with OpenGL's axes."""
+    world_to_camera = np.stack([image.cam_from_world().matrix() for image in images])
+    rotation = world_to_camera[:, :, :3].transpose(0, 2, 1)
+    centre = -rotation @ world_to_camera[:, :, 3:]
+    return np.concatenate([rotation @ OPENCV_TO_OPENGL, centre], axis=2)
+
+
+def points(model: pycolmap.Reconstruction) -> Float[np.ndarray, "point 3"]:
+    """All points of the model."""
+    return np.array([point.xyz for point in model.points3D.values()]).reshape(-1, 3)
+
+
+def visible_points(
+    model: pycolmap.Reconstruction, image: pycolmap.Image
+) -> Float[np.ndarray, "point 3"]:
+    """The points that an image sees, in the world."""
+    ids = [point.point3D_id for point in image.get_observation_points2D()]
+    return np.array([model.points3D[i].xyz for i in ids]).reshape(-1, 3)
+
+
+def depth_bounds(
+    model: pycolmap.Reconstruction, images: list[pycolmap.Image]
+) -> Float[np.ndarray, "camera 2"]:
+    """Near and far of each camera: the 0.1 and 99.9 percentiles of its points' depths.
+
+    Depth is along the optical axis, as in LLFF's poses_bounds.npy. A camera without points gets
+    the bounds of all.
+    """
+    rows = []
+    for image in images:
+        third_row = image.cam_from_world().matrix()[2]
+        depth = visible_points(model, image) @ third_row[:3] + third_row[3]
+        depth = depth[depth > 0]
+        rows.append(np.percentile(depth, [0.1, 99.9]) if len(depth) > 1 else [np.nan, np.nan])
+    bounds = np.array(rows, dtype=np.float64)
+    known = np.isfinite(bounds).all(axis=1)
+    if not known.any():
+        raise UserError("the model has no 3D points, so that near and far are not known")
+    bounds[~known] = [bounds[known, 0].min(), bounds[known, 1].max()]
+    return bounds
+
+
+def _has_model(folder: Path) -> bool:
+    return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))

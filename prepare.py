@@ -1,0 +1,34 @@
+"""From photos or a video to a scene that train.py takes.
+
+python prepare.py --input photos/ --root_dir scenes/pig
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capture.pipeline import prepare
+from capture.report import CAMERAS, REPORT, SHEET, print_table
+from capture.tag_scene import NPZ
+from errors import run_command
+from opt import PrepareOptions, parse
+
+
+def main() -> None:
+    options = parse(PrepareOptions)
+    report = prepare(options)
+    print_table(report)
+    root = Path(options.root_dir)
+    print(f"{report['placed']} of {len(report['photos'])} photos placed, {report['capture']}")
+    good = ["The capture is good."] if report["placed"] == len(report["photos"]) else []
+    for sentence in report["advice"] or good:
+        print(sentence)
+    also = f", {NPZ}" if options.aruco else ""
+    print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json{also}")
+    print(f"look at {root / CAMERAS} and {root / SHEET}; all figures are in {root / REPORT}")
+    name = root.resolve().name
+    print(f"next: python train.py --dataset_name llff --root_dir {root} --exp_name {name}")
+
+
+if __name__ == "__main__":
+    run_command(main)
