@@ -192,8 +192,10 @@ def _decode(path: Path, upright: bool) -> NDArray[np.uint8]:
         try:
             turned = ImageOps.exif_transpose(image) if upright else image
             if turned.mode.startswith(("I", "F")):  # 16 bits a channel, which convert() would clip
-                grey = np.asarray(turned, dtype=np.float64)
-                grey = grey / (65535 if grey.max() > 255 else 255)
+                grey = np.nan_to_num(np.asarray(turned, dtype=np.float64)).clip(min=0)
+                sixteen = turned.mode.startswith("I;16") or grey.max() > 255
+                floats = turned.mode == "F" and grey.max() <= 1
+                grey = (grey / (65535 if sixteen else 1 if floats else 255)).clip(max=1)
                 return np.repeat((255 * grey + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
             clear = turned.has_transparency_data
             return np.asarray(turned.convert("RGBA" if clear else "RGB"))

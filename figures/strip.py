@@ -46,7 +46,7 @@ def draw_strip(
         figure = new_figure(
             columns * (width + 0.08) + 0.1, rows * (height + top + 0.08) + 0.1 + 0.3 * bool(title)
         )
-        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+        figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
         axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
         for axis in axes:
             axis.axis("off")

@@ -11,7 +11,7 @@ from writing.files import replacing
 
 DPI = 150
 
-# Okabe and Ito's colours (2008), which colour-blind readers tell apart; yellow is too pale on white.
+# Okabe and Ito's colours (2008), which colour-blind readers tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", ":", "-.")
 

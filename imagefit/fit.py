@@ -121,8 +121,8 @@ def paint_again(options: FitOptions) -> None:
         learnt = FitOptions(**{name: saved["options"][name] for name in ("image", *DECISIVE)})
         network = image_models[learnt.model](learnt, width, height)
         network.load_state_dict(saved["weights"])
-    except Exception as error:
-        raise UserError(f"{path}: not the network.pt of fit_image.py ({error})") from error
+    except Exception as error:  # whatever unpickling strange bytes may raise
+        raise UserError(f"{path}: not a network.pt that fit_image.py wrote") from error
     write_scaled(network, width, height, options.render_scale or 1.0, results_folder(options))
 
 

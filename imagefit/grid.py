@@ -75,7 +75,7 @@ class _WeightedRows(torch.autograd.Function):
         return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
         rows, channels = ctx.shape
         index = index.reshape(-1)
