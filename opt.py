@@ -89,6 +89,8 @@ class TrainOptions(SceneOptions):
     """layers of the network"""
     netwidth: int = 256
     """channels of each layer"""
+    netskip: int = 4
+    """layer (from 0) whose input the position joins again"""
     N_emb_xyz: int = 10
     """frequencies of the position's encoding"""
     N_emb_dir: int = 4
@@ -101,18 +103,18 @@ class TrainOptions(SceneOptions):
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16
-    """passes over all training pixels"""
+    """passes over all training pixels; no limit where --max_steps or --max_time sets one"""
     max_steps: int | None = None
     """stop after this many steps"""
     max_time: float | None = None
     """stop after this many seconds of training (validation is not counted)"""
     val_every_steps: int | None = None
     """validate every N steps; by default after each epoch"""
-    val_views: int = 8
-    """held-out views that a validation renders"""
+    val_views: int | None = None
+    """held-out views that a validation renders; by default 8 on a GPU, 2 on a CPU"""
     val_rays: int | None = None
-    """rays that a validation renders at most, a regular grid over its views; by default all
-    of them on a GPU, 16384 on a CPU. 0 is all"""
+    """rays of each of them at most, on a regular grid over the view; by default all (0) on a
+    GPU, 4096 on a CPU"""
 
     num_gpus: int = 1
     """GPUs (or CPU processes) to train on"""
@@ -130,9 +132,9 @@ class TrainOptions(SceneOptions):
     prefixes_to_ignore: tuple[str, ...] = ("loss",)
     """weights of the checkpoint whose names start so are left out"""
 
-    optimizer: Literal[
-        "sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"
-    ] = "adam"
+    optimizer: Literal["sgd", "adam", "radam", "adamw", "nadam", "adamax", "adagrad", "rmsprop"] = (
+        "adam"
+    )
     """optimizer"""
     lr: float = 5e-4
     """learning rate"""
@@ -165,17 +167,18 @@ class TrainOptions(SceneOptions):
         super().__post_init__()
         for name in ("N_samples", "batch_size", "chunk", "num_epochs", "netdepth", "netwidth"):
             _require(getattr(self, name) > 0, f"--{name} must be positive")
-        for name in ("max_steps", "max_time", "val_every_steps"):
+        for name in ("max_steps", "max_time", "val_every_steps", "val_views"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
             _require(getattr(self, name) >= 0, f"--{name} must not be negative")
-        _require(self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3")
+        _require(
+            self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3"
+        )
         _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
         _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
         _require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
-        _require(self.val_views > 0, "--val_views must be positive")
         _require(
             bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,
             f"--exp_name must be a plain folder name, not {self.exp_name!r}",
@@ -203,7 +206,7 @@ class EvalOptions:
     """coarse samples per ray"""
     N_importance: int | None = None
     """further samples per ray for the fine network"""
-    use_disp: bool | None = None
+    use_disp: Annotated[bool | None, _Switch] = None
     """space the coarse samples evenly in disparity"""
     chunk: int | None = None
     """points that a network sees at once; halved when memory runs out"""
@@ -295,7 +298,9 @@ def resolve_device(accelerator: str) -> torch.device:
     else:
         name = accelerator
     if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not has_mps):
-        raise UserError(f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto")
+        raise UserError(
+            f"--accelerator {accelerator}: this machine has no such GPU; use cpu or auto"
+        )
     return torch.device(name)
 
 

@@ -41,7 +41,6 @@ class RayLoader:
         batch_size: rays per batch and process.
         seed: of the order.
         device: where the rays are made.
-        start_step: the step to go on from.
         rank, world_size: this process's share of each pass.
     """
 
@@ -53,7 +52,6 @@ class RayLoader:
         batch_size: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        start_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -64,7 +62,7 @@ class RayLoader:
         self.bounds = bounds
         self.batch_size, self.seed, self.device = batch_size, seed, torch.device(device)
         self.rank, self.world_size = rank, world_size
-        self.step = start_step
+        self.step = 0  # of the next batch; set it to go on from there
         self.allowed = None  # indices of the pixels that no mask leaves out
         if photos.valid is not None:
             self.allowed = photos.valid.nonzero().squeeze(1).to(device)
@@ -74,6 +72,12 @@ class RayLoader:
         """Batches in an epoch; the last may be smaller."""
         return -(-self.pixel_count // (self.batch_size * self.world_size))
 
+    @staticmethod
+    def batches(photos: Photos, batch_size: int) -> int:
+        """Batches in an epoch over these photos, by all processes together."""
+        count = len(photos.pixels) if photos.valid is None else int(photos.valid.sum())
+        return -(-count // batch_size)
+
     def __iter__(self) -> Iterator[RayBatch]:
         """The rest of the current epoch."""
         epoch, first = divmod(self.step, len(self))
@@ -82,7 +86,9 @@ class RayLoader:
         per_block = max(1, _BLOCK // self.batch_size)
         for block in range(first, len(self), per_block):
             steps = torch.arange(block, min(block + per_block, len(self)), device=self.device)
-            in_batch = torch.arange(self.batch_size, device=self.device) + self.rank * self.batch_size
+            in_batch = (
+                torch.arange(self.batch_size, device=self.device) + self.rank * self.batch_size
+            )
             position = (steps[:, None] * stride + in_batch).reshape(-1)
             # The last batch of the epoch ends with the pixels; every process keeps one at least.
             inside = position < self.pixel_count

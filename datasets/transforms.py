@@ -142,7 +142,9 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
     fisheye = bool(own.get("is_fisheye")) or "FISHEYE" in str(own.get("camera_model", ""))
     model = str(own.get("camera_model", "OPENCV"))
     if model not in ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE"):
-        raise UserError(f"{path}: camera_model {model} is not supported; undistort the photos first")
+        raise UserError(
+            f"{path}: camera_model {model} is not supported; undistort the photos first"
+        )
     coefficients = [_number(own, key, path, 0.0) for key in (_FISHEYE if fisheye else _DISTORTION)]
     if fisheye or any(coefficients):
         lens, intrinsics = Lens.pinhole_of(intrinsics, coefficients, size, fisheye)
@@ -150,7 +152,11 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
     mask_path = None if mask is None else _find(path.parent, mask)
     if mask is not None and mask_path is None:
         raise UserError(f"{path}: the mask {mask} is missing")
-    name = photo.relative_to(path.parent).as_posix() if photo.is_relative_to(path.parent) else photo.name
+    name = (
+        photo.relative_to(path.parent).as_posix()
+        if photo.is_relative_to(path.parent)
+        else photo.name
+    )
     return View(
         Frame(name, size, photo, upright=upright, lens=lens, mask_path=mask_path),
         intrinsics,

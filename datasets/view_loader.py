@@ -1,0 +1,62 @@
+"""Whole views for validation: their rays in rows, with the colours of their pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .cameras import Cameras
+from .images import Photos
+from .rays import Bounds, Rays, image_rays
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """The rays of one view, row by row; size is (width, height) of the image they make."""
+
+    rays: Rays
+    rgbs: Float[Tensor, "ray 3"]
+    size: tuple[int, int]
+
+    def to(self, device: torch.device | str) -> ViewBatch:
+        return ViewBatch(self.rays.to(device), self.rgbs.to(device), self.size)
+
+
+class ViewLoader:
+    """One view a batch.
+
+    Args:
+        photos, cameras: of the views, in the same order.
+        bounds: the sampled part of the rays.
+        max_rays: at most this many rays of a view, on a regular grid over it; 0 is all.
+        device: where the rays are made.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        cameras: Cameras,
+        bounds: Bounds,
+        max_rays: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.photos, self.bounds, self.max_rays = photos, bounds, max_rays
+        self.cameras = cameras.to(device)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __iter__(self) -> Iterator[ViewBatch]:
+        for index in range(len(self)):
+            image = self.photos.image(index)
+            pixels = image.shape[0] * image.shape[1]
+            stride = math.ceil(math.sqrt(pixels / self.max_rays)) if self.max_rays else 1
+            grid = image[stride // 2 :: stride, stride // 2 :: stride]
+            rays = image_rays(self.cameras, self.bounds, index, stride)
+            rgbs = grid.reshape(-1, 3).to(rays.origins.device).float() / 255
+            yield ViewBatch(rays, rgbs, (grid.shape[1], grid.shape[0]))

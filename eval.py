@@ -1,0 +1,237 @@
+"""Render and measure a trained field: python eval.py --ckpt_path ckpts/exp/last.ckpt
+
+Writes views, metrics.json, a GIF and an MP4 (of the views and of their depth) to
+results/<dataset_name>/<scene_name>.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datasets import load_scene
+from datasets.paths import render_path
+from datasets.rays import image_rays
+from datasets.scene import Scene, scene_name
+from errors import UserError, run_command
+from metrics import psnr, ssim
+from models import build_field
+from models.depth import surface_distance
+from models.rendering import HierarchicalRenderer, ImageRenderer
+from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
+from published import published_psnr
+from training.checkpoints import Checkpoint, export_weights, read_checkpoint
+from training.pictures import to_8_bit
+from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_depth
+from writing.files import write_json, write_png
+from writing.video import write_gif, write_mp4
+
+PROTOCOL = (
+    "PSNR and SSIM of the saved 8-bit images, mean over views; SSIM: 11x11 Gaussian window, "
+    "sigma 1.5"
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A rendered view; depth in scene units, 0 for background."""
+
+    image: np.ndarray
+    depth: np.ndarray
+
+
+def main() -> None:
+    options = parse(EvalOptions)
+    checkpoint = read_checkpoint(Path(options.ckpt_path))
+    if options.export_weights:
+        if checkpoint.scene is None:
+            raise UserError("--export_weights takes a checkpoint of train.py")
+        export_weights(checkpoint, Path(options.export_weights))
+        print(options.export_weights)
+        return
+    trained = training_options(options, checkpoint)
+    scene, split = choose_views(options, trained, checkpoint)
+    renderer = load_renderer(checkpoint, trained, scene, resolve_device(options.accelerator))
+
+    name = options.scene_name or scene.name
+    folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
+    views, seconds = render_views(renderer, scene, split, folder, options)
+    write_videos(folder, name, views, options.fps)
+    if scene.has_photos(split):
+        report = measure(scene, split, views, trained, name)
+        report["seconds_per_frame"] = round(seconds, 4)
+        write_json(folder / "metrics.json", report)
+        mean = report["mean"]
+        print(f"mean over {len(views)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}")
+    print(f"{seconds:.2f} s a frame; {folder / name}.gif")
+
+
+def training_options(options: EvalOptions, checkpoint: Checkpoint) -> TrainOptions:
+    """The options of the training, under those of the command line."""
+    values = dict(checkpoint.options)
+    for name in (
+        "root_dir",
+        "dataset_name",
+        "img_wh",
+        "spheric_poses",
+        "N_samples",
+        "N_importance",
+        "use_disp",
+        "chunk",
+    ):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
+    return from_plain(TrainOptions, values)
+
+
+def choose_views(
+    options: EvalOptions, trained: TrainOptions, checkpoint: Checkpoint
+) -> tuple[Scene, str]:
+    """The scene to render, with its photos' places where they are at hand, and the split."""
+    split = options.split or ("path" if options.path else "test")
+    scene = checkpoint.scene
+    if split != "path" or scene is None:
+        try:
+            files = load_scene(trained)
+        except UserError as error:
+            if scene is None or options.split or options.root_dir:
+                raise
+            print(f"{error}; rendering the camera path of the checkpoint")
+            split = "path"
+        else:
+            # Space and bounds are those that the field was trained in.
+            scene = files if scene is None else replace(files, bounds=scene.bounds)
+    assert scene is not None
+    if checkpoint.from_nerf_pl and scene.forward_facing:
+        scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
+    if split != "path" and not scene.splits.get(split):
+        if options.split:
+            raise UserError(f"{scene.name} has no {split} views; try --split path")
+        split = "path"
+    if split == "path":
+        scene = render_path(scene, options.path, options.n_frames)
+        if options.img_wh is not None:
+            scene = replace(scene, cameras=scene.cameras.resized(*options.img_wh))
+    if options.scene_name is None and trained.root_dir:
+        scene = replace(scene, name=scene_name(Path(trained.root_dir)))
+    return scene, split
+
+
+def load_renderer(
+    checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
+) -> ImageRenderer:
+    """The fields of the checkpoint, ready to render."""
+    names = ["nerf_coarse", "nerf_fine"] if trained.N_importance > 0 else ["nerf_coarse"]
+    fields = torch.nn.ModuleDict({name: build_field(trained) for name in names})
+    weights = {k: v for k, v in checkpoint.state_dict.items() if k.startswith(tuple(names))}
+    try:
+        fields.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the checkpoint's weights do not fit its options ({error})") from error
+    fields.to(device).eval()
+    renderer = HierarchicalRenderer(
+        fields["nerf_coarse"],
+        fields["nerf_fine"] if "nerf_fine" in fields else None,
+        trained.N_samples,
+        trained.N_importance,
+        trained.use_disp,
+        scene.background,
+    )
+    return ImageRenderer(renderer, trained.chunk // renderer.samples_per_ray)
+
+
+def render_views(
+    render: ImageRenderer, scene: Scene, split: str, folder: Path, options: EvalOptions
+) -> tuple[list[View], float]:
+    """Render and write each view of the split; returns the views, and seconds per view."""
+    device = resolve_device(options.accelerator)
+    cameras = scene.cameras.to(device)
+    views: list[View] = []
+    seconds = 0.0
+    for number, index in enumerate(tqdm(scene.splits[split], desc="rendering", unit="view")):
+        start = time.perf_counter()
+        size = tuple(scene.cameras.size[index].tolist())
+        picture = render(image_rays(cameras, scene.bounds, index))
+        image = to_8_bit(picture.rgb, size)
+        depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
+        seconds += time.perf_counter() - start
+        write_png(folder / f"{number:03d}.png", image)
+        if options.save_depth:
+            write_depth(folder / f"depth_{number:03d}", depth, options.depth_format)
+        views.append(View(image, depth.astype(np.float16)))
+    if options.save_depth:
+        units = {
+            "unit_in_input_units": scene.units,
+            "background": 0,
+            "format": options.depth_format,
+        }
+        write_json(folder / "depth.json", units)
+    return views, seconds / len(views)
+
+
+def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
+    """GIF and MP4 of the views, of their depth in colour, and in grey (nearer is lighter)."""
+    near, far = depth_range([view.depth for view in views])
+    images = _same_size([view.image for view in views])
+    colours = _same_size([depth_to_colour(view.depth, near, far) for view in views])
+    greys = _same_size([depth_to_grey(view.depth, near, far) for view in views])
+    write_gif(folder / f"{name}.gif", images, fps)
+    write_mp4(folder / f"{name}.mp4", images, fps)
+    write_gif(folder / f"{name}_depth.gif", colours, fps)
+    write_gif(folder / f"{name}_depth_grey.gif", greys, fps)
+
+
+def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
+    """Photos of several sizes, cut to what they share: a video has one size."""
+    height, width = np.min([image.shape[:2] for image in images], axis=0)
+    return [np.ascontiguousarray(image[:height, :width]) for image in images]
+
+
+def measure(
+    scene: Scene, split: str, views: list[View], trained: TrainOptions, name: str
+) -> dict[str, Any]:
+    """Compare the views with their photos."""
+    photos = scene.photos(scene.splits[split])
+    rows = []
+    for number, (index, view) in enumerate(zip(scene.splits[split], views, strict=True)):
+        photo, mask = photos.image(number).numpy(), photos.mask(number)
+        valid = None if mask is None else mask.numpy()
+        frame = scene.frames[index]
+        rows.append(
+            {
+                "name": frame.name if frame else str(number),
+                "psnr": round(psnr(view.image, photo, valid), 4),
+                "ssim": round(ssim(view.image, photo, valid), 5),
+            }
+        )
+    sizes = {view.image.shape[1::-1] for view in views}
+    protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
+        f"{w}x{h}" for w, h in sorted(sizes)
+    )
+    protocol += f", background {scene.background:g}; {PROTOCOL}"
+    if photos.valid is not None:
+        protocol += "; pixels under the masks are left out"
+    report: dict[str, Any] = {
+        "mean": {
+            "psnr": round(float(np.mean([row["psnr"] for row in rows])), 4),
+            "ssim": round(float(np.mean([row["ssim"] for row in rows])), 5),
+        },
+        "views": rows,
+        "protocol": protocol,
+    }
+    published = published_psnr(
+        trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
+    )
+    if published is not None:
+        report["published"] = published
+    return report
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,21 @@
+"""Losses between what was rendered and what the photos show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from models.compositing import Rendering
+
+Loss = Callable[[dict[str, Rendering], Tensor], Tensor]
+
+
+def mse_loss(renderings: dict[str, Rendering], rgbs: Float[Tensor, "ray 3"]) -> Float[Tensor, ""]:
+    """Mean squared error, summed over the coarse and the fine rendering (NeRF, equation 6)."""
+    losses = [(rendering.rgb - rgbs).square().mean() for rendering in renderings.values()]
+    return sum(losses[1:], start=losses[0])
+
+
+loss_dict: dict[str, Loss] = {"mse": mse_loss}

@@ -1,0 +1,57 @@
+"""Volume rendering of samples along rays (NeRF, equation 3). No model in sight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a batch of rays shows.
+
+    depth is the mean parameter t of what is seen, times its opacity: sum of w_i t_i.
+    """
+
+    rgb: Float[Tensor, "ray 3"]
+    depth: Float[Tensor, "ray"]
+    opacity: Float[Tensor, "ray"]
+    weights: Float[Tensor, "ray sample"]
+    t: Float[Tensor, "ray sample"]
+
+
+def transmittance(
+    sigma: Float[Tensor, "ray sample"], deltas: Float[Tensor, "ray sample"]
+) -> Float[Tensor, "ray sample"]:
+    """The share of light that reaches each sample, T_i = exp(-sum_{j<i} sigma_j delta_j)."""
+    thickness = (sigma * deltas)[:, :-1].cumsum(dim=1)
+    return torch.cat([torch.ones_like(sigma[:, :1]), torch.exp(-thickness)], dim=1)
+
+
+def composite_weights(
+    sigma: Float[Tensor, "ray sample"], deltas: Float[Tensor, "ray sample"]
+) -> Float[Tensor, "ray sample"]:
+    """The share of each sample in its ray's colour, w_i = T_i (1 - exp(-sigma_i delta_i)).
+
+    Args:
+        sigma: density, not negative.
+        deltas: length of the interval that each sample stands for.
+    """
+    return transmittance(sigma, deltas) * -torch.expm1(-sigma * deltas)
+
+
+def composite(
+    weights: Float[Tensor, "ray sample"],
+    rgb: Float[Tensor, "ray sample 3"],
+    t: Float[Tensor, "ray sample"],
+    background: float,
+) -> Rendering:
+    """Sum colours and depths by their weights, before a grey background."""
+    opacity = weights.sum(dim=1)
+    colour = torch.einsum("rs,rsc->rc", weights, rgb)
+    if background:
+        colour = colour + background * (1 - opacity[:, None])
+    return Rendering(colour, (weights * t).sum(dim=1), opacity, weights, t)

@@ -1,0 +1,83 @@
+"""Density and colour of samples along rays, from a field.
+
+`shade` does what `shade_all` does, and asks the field for gradients and colours only where
+there is something to see.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .compositing import transmittance
+from .field import Field
+
+# Behind this transmittance a sample adds less than the rounding of its ray's colour.
+_HIDDEN = 1e-6
+# With more visible samples than this, finding them costs more than it saves.
+_WORTHWHILE = 0.6
+# Points at a time where no gradient is taken: activations that stay near the processor.
+_BLOCK = 16384
+
+
+def shade_all(
+    field: Field,
+    points: Float[Tensor, "ray sample 3"],
+    viewdirs: Float[Tensor, "ray 3"],
+    noise: Float[Tensor, "ray sample"] | None = None,
+) -> tuple[Float[Tensor, "ray sample"], Float[Tensor, "ray sample 3"]]:
+    """Density sigma and colour of every sample, as the equations have it.
+
+    Args:
+        noise: added to the density before its activation.
+    """
+    raw, feature = field.density(points)
+    sigma = field.activation(raw if noise is None else raw + noise)
+    return sigma, field.color(feature, viewdirs[:, None])
+
+
+def shade(
+    field: Field,
+    points: Float[Tensor, "ray sample 3"],
+    viewdirs: Float[Tensor, "ray 3"],
+    deltas: Float[Tensor, "ray sample"],
+    noise: Float[Tensor, "ray sample"] | None = None,
+) -> tuple[Float[Tensor, "ray sample"], Float[Tensor, "ray sample 3"]]:
+    """Density and colour of the samples that can be seen; zero for the others.
+
+    A sample without density, or behind what is opaque, has no part in its ray's colour, and
+    takes no gradient: the derivative of its weight is zero. So a first pass without gradients
+    finds the visible samples (few, in a trained scene), and only these are evaluated again with
+    all that gradients need to keep. The rendering is that of `shade_all` to 1e-6.
+
+    Args:
+        deltas: length of the interval that each sample stands for.
+    """
+    sigma = density_only(field, points, noise)
+    visible = (sigma > 0) & (transmittance(sigma, deltas) > _HIDDEN)
+    share = float(visible.float().mean())
+    if torch.is_grad_enabled() and share > _WORTHWHILE:
+        return shade_all(field, points, viewdirs, noise)
+
+    ray = visible.nonzero()[:, 0]
+    raw, feature = field.density(points[visible])
+    seen = field.activation(raw if noise is None else raw + noise[visible])
+    rgb = field.color(feature, viewdirs[ray])
+    empty = sigma.new_zeros(sigma.shape)
+    return (
+        empty.masked_scatter(visible, seen),
+        sigma.new_zeros(points.shape).masked_scatter(visible[..., None], rgb),
+    )
+
+
+@torch.no_grad()
+def density_only(
+    field: Field,
+    points: Float[Tensor, "ray sample 3"],
+    noise: Float[Tensor, "ray sample"] | None = None,
+) -> Float[Tensor, "ray sample"]:
+    """Density sigma of every sample, without gradient."""
+    blocks = points.reshape(-1, 3).split(_BLOCK)
+    raw = torch.cat([field.density(block)[0] for block in blocks]).view(points.shape[:2])
+    return field.activation(raw if noise is None else raw + noise)

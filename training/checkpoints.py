@@ -1,0 +1,147 @@
+"""Checkpoints, read without running what may be in them: ours, exported ones, and nerf_pl's.
+
+All hold "state_dict". Ours also holds "hyper_parameters" (the options as plain values) and
+"scene" (cameras and bounds, datasets.scene.Scene.plain); an exported one holds these three alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets.scene import Scene
+from errors import UserError
+from writing.files import replacing
+
+# What nerf_pl's checkpoints hold of their training: options, optimizers, schedulers. Names from
+# here are replaced by an inert class; nothing of theirs is imported or called.
+_TRAINING_STATE = re.compile(
+    r"(argparse\.Namespace|(utils|warmup_scheduler|pytorch_lightning|test_tube)\.[\w.]*"
+    r"|torch\.optim\.[\w.]*|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
+)
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|type)[^\w]*([\w.]+)")
+
+
+class _Inert:
+    """Stands for an object of a training that is over."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is needed to render, and whether there is more, to go on training.
+
+    options: of the training, as plain values (for nerf_pl, those that it kept and those that the
+    shapes of its weights tell); scene: None for nerf_pl.
+    """
+
+    options: dict[str, Any]
+    scene: Scene | None
+    state_dict: dict[str, Tensor]
+    resumable: bool
+    from_nerf_pl: bool
+
+    def weights(self, prefixes_to_ignore: tuple[str, ...] = ()) -> dict[str, Tensor]:
+        """The weights whose names, whole or within their network, start with none of these."""
+        return {
+            name: value
+            for name, value in self.state_dict.items()
+            if not name.startswith(prefixes_to_ignore)
+            and not name.split(".", 1)[-1].startswith(prefixes_to_ignore)
+        }
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises UserError for one that is missing, damaged, foreign or holds code."""
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
+    state = content.get("state_dict", content)
+    weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if not any(name.startswith("nerf_coarse.") for name in weights):
+        some = ", ".join(str(name) for name in list(state)[:3])
+        raise UserError(f"{path}: not a checkpoint of this project or of nerf_pl (it has {some})")
+    if "scene" in content:
+        try:
+            scene = Scene.from_plain(content["scene"])
+            options = dict(content["hyper_parameters"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: the description of the scene is damaged ({error!r})"
+            ) from error
+        return Checkpoint(options, scene, weights, "loops" in content, from_nerf_pl=False)
+    kept = content.get("hparams", content.get("hyper_parameters", {}))
+    options = dict(kept) if isinstance(kept, dict) else dict(vars(kept))
+    return Checkpoint(
+        {**options, **_architecture(weights, path)}, None, weights, False, from_nerf_pl=True
+    )
+
+
+def export_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """Write what rendering needs, without the state of the training."""
+    assert checkpoint.scene is not None
+    content = {
+        "hyper_parameters": checkpoint.options,
+        "scene": checkpoint.scene.plain(),
+        "state_dict": checkpoint.state_dict,
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    stubs: list[Any] = []
+    while True:
+        try:
+            with torch.serialization.safe_globals(
+                [*stubs, (argparse.Namespace, "argparse.Namespace")]
+            ):
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            match = _REFUSED.search(str(error))
+            name = (match[1] or match[2]) if match else None
+            if name is None:
+                raise UserError(f"{path}: damaged, or not a checkpoint") from error
+            if not _TRAINING_STATE.fullmatch(name) or any(name == known for _, known in stubs):
+                raise UserError(
+                    f"{path}: holds code ({name}) and is not loaded; ask for its weights alone"
+                ) from error
+            stubs.append((type(name.rsplit(".", 1)[-1], (_Inert,), {}), name))
+        except (RuntimeError, EOFError, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            raise UserError(
+                f"{path}: damaged (truncated?) or not a checkpoint; copy it again"
+            ) from error
+
+
+def _architecture(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
+    """The options that the shapes of nerf_pl's weights tell."""
+    layers = [
+        weights[name]
+        for i in range(1, 100)
+        if (name := f"nerf_coarse.xyz_encoding_{i}.0.weight") in weights
+    ]
+    direction = weights.get("nerf_coarse.dir_encoding.0.weight")
+    if not layers or direction is None or "nerf_coarse.sigma.weight" not in weights:
+        raise UserError(f"{path}: the networks are not those of nerf_pl's NeRF (NeRF-W is not)")
+    width, xyz = layers[0].shape
+    skips = [i for i, layer in enumerate(layers) if layer.shape[1] == width + xyz]
+    return {
+        "netdepth": len(layers),
+        "netwidth": width,
+        "netskip": skips[0] if skips else len(layers),
+        "N_emb_xyz": (xyz - 3) // 6,
+        "N_emb_dir": (direction.shape[1] - width - 3) // 6,
+        **({} if any(n.startswith("nerf_fine.") for n in weights) else {"N_importance": 0}),
+    }

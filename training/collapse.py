@@ -1,0 +1,56 @@
+"""Notices a training that has collapsed, while it is early."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from datasets.loader import RayBatch
+
+_EVERY = 5  # steps between looks: a look waits for the device
+_CONSTANT_FROM, _STUCK_FROM = 200, 1000  # steps; a healthy start is still flat before them
+_WINDOW = 20  # looks that must agree
+
+
+class CollapseGuard(Callback):
+    """Stops the trainer when the network puts out one colour, or does not get better.
+
+    When all densities fall to zero early on, no gradient is left to raise them again, and the
+    run shows background for ever. `reason` says what was seen; None while all is well.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._spreads: deque[float] = deque(maxlen=_WINDOW)
+        self._gains: deque[float] = deque(maxlen=_WINDOW)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: RayBatch,
+        batch_idx: int,
+    ) -> None:
+        step = trainer.global_step
+        if self.reason or step % _EVERY or step > _STUCK_FROM + _EVERY * _WINDOW:
+            return
+        rgb: Tensor = outputs["rgb"]
+        spread = float(batch.rgbs.std(dim=0).max())
+        if len(rgb) < 2 or spread < 0.02:
+            return  # the photos themselves show one colour here
+        self._spreads.append(float(rgb.float().std(dim=0).max()))
+        # Against the best single colour: its error is the variance of the photos' colours.
+        variance = batch.rgbs.var(dim=0, unbiased=False).mean()
+        self._gains.append(float(variance / (rgb - batch.rgbs).square().mean().clamp_min(1e-12)))
+        if len(self._spreads) < _WINDOW:
+            return
+        if step >= _CONSTANT_FROM and max(self._spreads) < 0.01:
+            self.reason = f"after {step} steps the output is one colour for all pixels"
+        elif step >= _STUCK_FROM and sum(self._gains) / _WINDOW < 1.02:
+            self.reason = f"after {step} steps PSNR is still that of a single colour"
+        if self.reason:
+            trainer.should_stop = True

@@ -1,0 +1,28 @@
+"""What TensorBoard shows of a validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from models.depth import mean_t
+from models.rendering import Picture
+from writing.depth import depth_to_colour
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+def to_8_bit(rgb: Float[Tensor, "ray 3"], size: tuple[int, int]) -> Image:
+    """Colours in [0, 1], row by row, as the image of (width, height) that is saved."""
+    image = (rgb.nan_to_num().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    return image.view(size[1], size[0], 3).cpu().numpy()
+
+
+def comparison(
+    photo: Image, image: Image, picture: Picture, near: float, far: float
+) -> UInt8[np.ndarray, "3 height width 3"]:
+    """Ground truth, prediction and depth (red is near) of one view."""
+    depth = mean_t(picture).float().cpu().numpy().reshape(photo.shape[:2])
+    return np.stack([photo, image, depth_to_colour(depth, near, far)])
