@@ -17,13 +17,13 @@ from .style import line_style, new_figure, save_figure, style
 class Curve:
     """Values over steps; drawn with dots where `marked`, and faint where `faint`."""
 
-    steps: Sequence[float]
-    values: Sequence[float]
+    steps: Sequence[float] | np.ndarray
+    values: Sequence[float] | np.ndarray
     marked: bool = False
     faint: bool = False
 
 
-def smooth(values: Sequence[float], window: int) -> np.ndarray:
+def smooth(values: Sequence[float] | np.ndarray, window: int) -> np.ndarray:
     """The mean of each value and those around it, of fewer at the ends."""
     array = np.asarray(values, dtype=np.float64)
     window = max(1, min(window, len(array)))

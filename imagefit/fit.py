@@ -57,7 +57,8 @@ def fit(options: FitOptions) -> dict[str, Any]:
     trainer.fit(system)
 
     final = recorder.snapshots[-1]
-    metrics = {
+    curve = _curve(system)
+    metrics: dict[str, Any] = {
         "psnr": round(final.psnr, 4),
         "protocol": PROTOCOL,
         "seconds": round(recorder.seconds, 2),
@@ -65,7 +66,7 @@ def fit(options: FitOptions) -> dict[str, Any]:
         "snapshots": [
             {"iteration": s.iteration, "psnr": round(s.psnr, 4)} for s in recorder.snapshots
         ],
-        "curve": _curve(system),
+        "curve": curve,
         "options": plain(options),
         "identity": identity(options),
         "versions": {
@@ -80,7 +81,7 @@ def fit(options: FitOptions) -> dict[str, Any]:
         {"final/psnr": final.psnr, "final/seconds": recorder.seconds},
     )
     logger.finalize("success")
-    _write_pictures(out, image.numpy(), recorder, metrics["curve"], options)
+    _write_pictures(out, image.numpy(), recorder, curve, options)
     with replacing(out / "network.pt") as temporary:
         network = {"options": plain(options), "size": [width, height]}
         torch.save(network | {"weights": system.network.cpu().state_dict()}, temporary)

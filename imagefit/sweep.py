@@ -133,6 +133,9 @@ def _run(cell: Cell, threads: int) -> None:
 
 
 def _fit_aside(options: FitOptions, threads: int) -> None:
+    def main() -> None:
+        fit(options)
+
     torch.set_num_threads(threads)
     folder = results_folder(options)
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +144,7 @@ def _fit_aside(options: FitOptions, threads: int) -> None:
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        run_command(lambda: fit(options) and None)
+        run_command(main)
 
 
 def _take_result(cell: Cell) -> None:

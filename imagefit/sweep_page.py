@@ -69,7 +69,7 @@ def _draw_curves(folder: Path, axes: list[str], cells: list[Cell]) -> Path:
     for cell in cells:
         assert cell.metrics is not None
         curve = cell.metrics["curve"]
-        lines[_label(axes, cell)] = Curve(curve["iteration"], smooth(curve["psnr"], 15).tolist())
+        lines[_label(axes, cell)] = Curve(curve["iteration"], smooth(curve["psnr"], 15))
     draw_curves(folder / "curves.svg", {"PSNR in dB": lines})
     return draw_curves(folder / "curves.png", {"PSNR in dB": lines})
 

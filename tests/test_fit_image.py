@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
@@ -33,9 +34,9 @@ def photo(tmp_path: Path) -> Path:
 def run(monkeypatch, capsys):
     """Run the command in this process; returns its exit code, output and errors."""
 
-    def call(*words: object) -> tuple[int, str, str]:
+    def call(*words: object) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["fit_image.py", *map(str, words)])
-        code = 0
+        code: object = 0
         try:
             run_command(fit_image.main)
         except SystemExit as stop:
@@ -174,7 +175,7 @@ def test_command_learns_the_image_and_writes_everything(run, photo: Path, tmp_pa
     assert metrics["psnr"] > 25
     assert [s["iteration"] for s in metrics["snapshots"]] == [0, 50, 150]
     assert Image.open(out / "scaled_2.png").size == (112, 80)
-    assert Image.open(out / "forming.gif").n_frames > 4
+    assert imageio.mimread(out / "forming.gif")[4:]
     assert Image.open(out / "strip.png").width > Image.open(out / "strip.png").height
     assert (out / "curves.png").stat().st_size > 1000
     assert list(out.glob("logs/version_0/events.out.tfevents.*"))
