@@ -103,9 +103,24 @@ class Photos:
     def mask(self, index: int) -> Bool[Tensor, "height width"] | None:
         return None if self.valid is None else self._view(self.valid, index)
 
+    def locate(self, pixel: Int[Tensor, "ray"]) -> tuple[Tensor, Tensor, Tensor]:
+        """The photo, column and row of each pixel of the buffer."""
+        return locate(pixel, self.offsets, self.widths)
+
     def _view(self, flat: Tensor, index: int) -> Tensor:
         start, end = self.offsets[index], self.offsets[index + 1]
         return flat[start:end].unflatten(0, (-1, int(self.widths[index])))
+
+
+def locate(
+    pixel: Int[Tensor, "ray"], offsets: Int[Tensor, "image+1"], widths: Int[Tensor, "image"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The photo, column x and row y of pixels of a flat buffer as in Photos."""
+    image = torch.searchsorted(offsets, pixel, right=True) - 1
+    within = pixel - offsets[image]
+    width = widths[image]
+    y = torch.div(within, width, rounding_mode="floor")
+    return image, within - y * width, y
 
 
 def photo_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
