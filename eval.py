@@ -127,17 +127,22 @@ def load_renderer(
     checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
 ) -> ImageRenderer:
     """The fields of the checkpoint, ready to render."""
-    names = ["nerf_coarse", "nerf_fine"] if trained.N_importance > 0 else ["nerf_coarse"]
-    fields = torch.nn.ModuleDict({name: build_field(trained) for name in names})
-    weights = {k: v for k, v in checkpoint.state_dict.items() if k.startswith(tuple(names))}
-    try:
-        fields.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"the checkpoint's weights do not fit its options ({error})") from error
-    fields.to(device).eval()
+    fields = {}
+    for name in ("nerf_coarse", "nerf_fine") if trained.N_importance > 0 else ("nerf_coarse",):
+        fields[name] = field = build_field(trained).to(device).eval()
+        prefix = f"{name}."
+        weights = {
+            key.removeprefix(prefix): value
+            for key, value in checkpoint.state_dict.items()
+            if key.startswith(prefix)
+        }
+        try:
+            field.load_state_dict(weights)
+        except RuntimeError as error:
+            raise UserError(f"the checkpoint has no {name} that fits its options") from error
     renderer = HierarchicalRenderer(
         fields["nerf_coarse"],
-        fields["nerf_fine"] if "nerf_fine" in fields else None,
+        fields.get("nerf_fine"),
         trained.N_samples,
         trained.N_importance,
         trained.use_disp,

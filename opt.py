@@ -10,7 +10,7 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import torch
 import tyro
@@ -256,7 +256,7 @@ def parse(
     args = sys.argv[1:] if args is None else args
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.cli(kind, args=args, default=default, use_underscores=True)
+            return cast(OptionsT, tyro.cli(kind, args=args, default=default, use_underscores=True))
     except SystemExit as stop:
         if stop.code != 2:
             raise

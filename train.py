@@ -29,7 +29,7 @@ from models import build_field
 from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
-from training.clock import TrainingClock
+from training.clock import LOG_EVERY, TrainingClock
 from training.collapse import CollapseGuard
 from training.keep_last import KeepLast
 from training.optim import make_optimizer, make_scheduler
@@ -235,7 +235,7 @@ def train(options: TrainOptions) -> str | None:
         val_check_interval=validate_every,
         check_val_every_n_epoch=None if validate_every else 1,
         num_sanity_val_steps=1,  # draws the picture of step 0
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         enable_model_summary=False,
         benchmark=True,
     )

@@ -8,6 +8,7 @@ from errors import UserError
 from opt import SceneOptions
 
 from .blender import load_blender
+from .demo import load_demo
 from .llff import load_llff
 from .npz import load_npz
 from .scene import Scene
@@ -18,6 +19,7 @@ dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
     "llff": load_llff,
     "transforms": load_transforms,
     "npz": load_npz,
+    "demo": load_demo,
 }
 
 

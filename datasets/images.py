@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -31,9 +31,9 @@ class Lens:
     coefficients are OpenCV's (k1, k2, p1, p2, ...), or (k1, k2, k3, k4) of a fisheye lens.
     """
 
-    matrix: NDArray[np.float64]
-    coefficients: NDArray[np.float64]
-    new_matrix: NDArray[np.float64]
+    matrix: Float[np.ndarray, "3 3"]
+    coefficients: Float[np.ndarray, "term"]
+    new_matrix: Float[np.ndarray, "3 3"]
     fisheye: bool = False
 
     @staticmethod
@@ -60,7 +60,7 @@ class Lens:
         lens = Lens(matrix, distortion, new, fisheye)
         return lens, (new[0, 0], new[1, 1], new[0, 2] + 0.5, new[1, 2] + 0.5)
 
-    def undistort(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def undistort(self, image: np.ndarray) -> np.ndarray:
         if self.fisheye:
             return cv2.fisheye.undistortImage(
                 image, self.matrix, self.coefficients, Knew=self.new_matrix

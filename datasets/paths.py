@@ -109,7 +109,7 @@ def orbit(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int) -> Poses:
 
 
 def interpolate(poses: Poses, n_frames: int) -> Poses:
-    """A smooth closed flight through some of the cameras, each next one the nearest that is left."""
+    """A smooth closed flight through some of the cameras, going from each to the nearest left."""
     stops = poses[_tour(poses[:, :, 3])]
     if len(stops) > 12:
         stops = stops[np.linspace(0, len(stops), 12, endpoint=False).astype(int)]

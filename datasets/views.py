@@ -82,6 +82,6 @@ def object_bounds(distances: np.ndarray) -> tuple[float, float]:
 
     The paper's synthetic scenes have cameras at 4 and are sampled from 2 to 6; others likewise.
     """
-    if 3 <= distances.min() and distances.max() <= 5:
+    if distances.min() >= 3 and distances.max() <= 5:
         return 2.0, 6.0
     return 0.5 * float(distances.min()), 1.5 * float(distances.max())

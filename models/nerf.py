@@ -69,6 +69,7 @@ class NeRF(nn.Module):
     ) -> Float[Tensor, "*batch 3"]:
         """RGB in [0, 1] seen along unit directions, which broadcast over the points of a ray."""
         linear, final = self.dir_encoding[0], self.xyz_encoding_final
+        assert isinstance(linear, nn.Linear)
         W_h, W_d = linear.weight.split([self.W, self.embedding_dir.out_channels], dim=1)
         bias = torch.addmv(linear.bias, W_h, final.bias)
         directional = F.linear(self.embedding_dir(viewdirs), W_d, bias)

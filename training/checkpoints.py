@@ -62,7 +62,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Raises UserError for one that is missing, damaged, foreign or holds code."""
+    """Read a checkpoint. Raises UserError where it is missing, damaged, foreign or holds code."""
     content = _load(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")

@@ -7,6 +7,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+LOG_EVERY = 10  # steps
+
 
 class TrainingClock(Callback):
     """Counts seconds of training over all parts of a resumed run, and stops it after `max_time`.
@@ -29,7 +31,7 @@ class TrainingClock(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self._count()
         self._steps_timed += 1
-        if trainer.global_step % max(1, trainer.log_every_n_steps) == 0 or self._steps_timed < 3:
+        if trainer.global_step % LOG_EVERY == 0:
             rays = self._steps_timed * self.batch_size * trainer.world_size
             self.rays_per_second = rays / max(1e-9, self.seconds - self._seconds_timed)
             self._steps_timed, self._seconds_timed = 0, self.seconds

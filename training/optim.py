@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -18,31 +19,28 @@ from torch.optim.lr_scheduler import (
 from opt import TrainOptions
 
 _EPS = 1e-8
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "radam": torch.optim.RAdam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "adamax": torch.optim.Adamax,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptions) -> Optimizer:
     parameters = list(parameters)
     # The rate that a warm-up rises to is the optimizer's own.
     rate = options.lr * (options.warmup_multiplier if _warms_up(options) else 1.0)
-    common = {"lr": rate, "weight_decay": options.weight_decay}
-    match options.optimizer:
-        case "sgd":
-            return torch.optim.SGD(parameters, momentum=options.momentum, **common)
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, momentum=options.momentum, eps=_EPS, **common)
-        case "adam":
-            return torch.optim.Adam(parameters, eps=_EPS, **common)
-        case "radam":
-            return torch.optim.RAdam(parameters, eps=_EPS, **common)
-        case "adamw":
-            return torch.optim.AdamW(parameters, eps=_EPS, **common)
-        case "nadam":
-            return torch.optim.NAdam(parameters, eps=_EPS, **common)
-        case "adamax":
-            return torch.optim.Adamax(parameters, eps=_EPS, **common)
-        case "adagrad":
-            return torch.optim.Adagrad(parameters, eps=_EPS, **common)
-    raise ValueError(options.optimizer)
+    common: dict[str, Any] = {"lr": rate, "weight_decay": options.weight_decay}
+    if options.optimizer in ("sgd", "rmsprop"):
+        common["momentum"] = options.momentum
+    if options.optimizer != "sgd":
+        common["eps"] = _EPS
+    return _OPTIMIZERS[options.optimizer](parameters, **common)
 
 
 def make_scheduler(

@@ -49,4 +49,4 @@ def write_mp4(path: Path, frames: Sequence[Frame], fps: int) -> None:
         ) as writer,
     ):
         for frame in frames:
-            writer.append_data(np.pad(frame, pad, mode="edge"))
+            writer.append_data(np.pad(frame, pad, mode="edge"))  # type: ignore[attr-defined]

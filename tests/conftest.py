@@ -1,0 +1,25 @@
+"""Shape annotations are checked at every call while the tests run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["datasets", "models", "writing", "training", "metrics"], "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_scene():
+    """Path of a real scene; the test is skipped where the real scenes are not at hand."""
+
+    def find(name: str) -> Path:
+        if not (SHARED / name).is_dir():
+            pytest.skip(f"the real scene {name} is not at {SHARED}")
+        return SHARED / name
+
+    return find
