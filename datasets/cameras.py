@@ -91,7 +91,7 @@ def camera_to_pixel(
 
 
 def pixel_to_ray(
-    K: Float[Tensor, "*camera 4"] | Float[Tensor, "*camera 3 3"],
+    K: Float[Tensor, "*lens 4"] | Float[Tensor, "*lens 3 3"],
     c2w: Float[Tensor, "*camera rows 4"],
     uv: Float[Tensor, "*batch 2"],
 ) -> tuple[Tensor, Tensor]:
