@@ -60,7 +60,7 @@ def composite(
 def volrend(
     sigmas: Float[Tensor, "ray sample"] | Float[Tensor, "ray sample 1"],
     rgbs: Float[Tensor, "ray sample 3"],
-    step_size: float | Float[Tensor, "*#ray sample"],
+    step_size: float | Float[Tensor, "..."],
     background: float = 0.0,
 ) -> Float[Tensor, "ray 3"]:
     """The volume rendering integral as a sum (NeRF, equation 3), for samples a step apart.
@@ -70,7 +70,7 @@ def volrend(
     Args:
         sigmas: densities, not negative.
         rgbs: colours in [0, 1].
-        step_size: delta, one for all samples or one for each.
+        step_size: delta; one for all samples, or one for each (as sigmas).
         background: grey level behind the last sample.
     """
     if sigmas.dim() == rgbs.dim():
