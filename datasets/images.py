@@ -90,8 +90,8 @@ class Photos:
     """
 
     pixels: UInt8[Tensor, "pixel 3"]
-    offsets: Int[Tensor, "image+1"]
     widths: Int[Tensor, "image"]
+    offsets: Int[Tensor, "image+1"]
     valid: Bool[Tensor, "pixel"] | None = None
 
     def __len__(self) -> int:
@@ -182,8 +182,8 @@ def load_photos(frames: list[Frame], background: float, threads: int = 4) -> Pho
         list(pool.map(read, range(len(frames))))
     return Photos(
         torch.from_numpy(pixels),
-        offsets,
         widths,
+        offsets,
         None if valid is None else torch.from_numpy(valid),
     )
 

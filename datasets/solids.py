@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Vectors = Float[Tensor, "3 ray"]
+Vectors = Float[Tensor, "3 #ray"]
 INF = math.inf
 
 
+@runtime_checkable
 class Shape(Protocol):
     """A solid in its own coordinates."""
 

@@ -185,7 +185,7 @@ def _declared_size(
     source = level if "w" in level and "h" in level else own
     if "w" in source and "h" in source:
         return float(source["w"]), float(source["h"])
-    return stored
+    return float(stored[0]), float(stored[1])
 
 
 def _intrinsics(
@@ -247,7 +247,11 @@ def _splits(meta: dict[str, Any], names: list[str], holdout: int) -> dict[str, l
     """The file's own lists of names where it has them (nerfstudio), else every Nth held out."""
     index = {name: i for i, name in enumerate(names)}
     listed = {
-        split: [index[name] for name in meta.get(f"{split}_filenames", []) if name in index]
+        split: [
+            index[plain]
+            for name in meta.get(f"{split}_filenames", [])
+            if (plain := Path(str(name)).as_posix()) in index  # without a leading ./
+        ]
         for split in ("train", "val", "test")
     }
     if listed["train"] and (listed["val"] or listed["test"]):

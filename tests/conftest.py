@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["datasets", "models", "writing", "training", "metrics"], "beartype.beartype")
+import tests.typecheck  # noqa: F401  (the hook below names it)
+
+install_import_hook(
+    ["datasets", "models", "writing", "training", "metrics"], "tests.typecheck.check"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -39,7 +39,7 @@ def input_poses(scene: Scene) -> np.ndarray:
     return poses if scene.to_input is None else apply(scene.to_input, poses)
 
 
-def ball_agrees(scene: Scene, index: int, centre=(0.0, 0.0, 0.0)) -> None:
+def ball_agrees(scene: Scene, index: int, centre=(0.0, 0.0, 0.0), levels: float = 3) -> None:
     """Rays of the camera hit the ball where its photo shows it, and in the right colour."""
     rays = image_rays(scene.cameras, scene.bounds, index)
     photo = scene.photos([index]).image(0).reshape(-1, 3).double()
@@ -51,9 +51,10 @@ def ball_agrees(scene: Scene, index: int, centre=(0.0, 0.0, 0.0)) -> None:
     normal = o + (-b - np.sqrt(np.maximum(disc, 0)))[:, None] * d
     inside = torch.from_numpy(disc > 0.15)
     assert inside.any()
-    torch.testing.assert_close(
-        photo[inside], torch.from_numpy(127.5 * (normal + 1))[inside], atol=12, rtol=0
-    )
+    error = (photo - 127.5 * torch.from_numpy(normal + 1))[inside].abs()
+    # Half a pixel is about 7 levels here; resizing blurs the rim.
+    assert error.mean() < levels
+    assert error.quantile(0.95) < 5 * levels
 
 
 # --- blender ---------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def test_blender(tmp_path):
 def test_blender_at_another_size(tmp_path):
     scene = load(write_blender(tmp_path / "ball"), "blender", img_wh=(40, 12))
     assert scene.photos([0]).image(0).shape == (12, 40, 3)
-    ball_agrees(scene, 5)
+    ball_agrees(scene, 5, levels=5)
 
 
 def test_blender_file_names_with_endings(tmp_path):

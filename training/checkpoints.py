@@ -10,6 +10,7 @@ import argparse
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,14 @@ from writing.files import replacing
 # here are replaced by an inert class; nothing of theirs is imported or called.
 _TRAINING_STATE = re.compile(
     r"(argparse\.Namespace|(utils|warmup_scheduler|pytorch_lightning|test_tube)\.[\w.]*"
-    r"|torch\.optim\.[\w.]*|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
+    r"|torch\.optim\.[\w.]*|collections\.defaultdict|(builtins\.)?dict|functools\.partial|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
 )
-_REFUSED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:global|class|type)[^\w]*([\w.]+)")
+_REFUSED = re.compile(r"GLOBAL (?!was)([\w.]+)")
+# What torch.load raises for files that were cut off or never were a checkpoint.
+_DAMAGE = (
+    *(RuntimeError, EOFError, zipfile.BadZipFile, OSError),
+    *(KeyError, ValueError, TypeError, IndexError, AttributeError),
+)
 
 
 class _Inert:
@@ -35,6 +41,15 @@ class _Inert:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _stub(name: str) -> Any:
+    if name == "collections.defaultdict":
+        return lambda *args: OrderedDict()  # the loader fills only dictionaries that it knows
+    return type(name.rsplit(".", 1)[-1], (_Inert,), {})
 
 
 @dataclass(frozen=True)
@@ -111,15 +126,15 @@ def _load(path: Path) -> Any:
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             match = _REFUSED.search(str(error))
-            name = (match[1] or match[2]) if match else None
+            name = match[1] if match else None
             if name is None:
                 raise UserError(f"{path}: damaged, or not a checkpoint") from error
             if not _TRAINING_STATE.fullmatch(name) or any(name == known for _, known in stubs):
                 raise UserError(
                     f"{path}: holds code ({name}) and is not loaded; ask for its weights alone"
                 ) from error
-            stubs.append((type(name.rsplit(".", 1)[-1], (_Inert,), {}), name))
-        except (RuntimeError, EOFError, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            stubs.append((_stub(name), name))
+        except _DAMAGE as error:
             raise UserError(
                 f"{path}: damaged (truncated?) or not a checkpoint; copy it again"
             ) from error
