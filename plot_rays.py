@@ -15,7 +15,14 @@ from datasets.scene import Scene
 from errors import UserError, run_command
 from opt import SceneOptions, parse
 from rayplot.draw import draw_all, draw_one
-from rayplot.sample import draw_through, in_corner, in_view, one_per_camera, visible_range
+from rayplot.sample import (
+    DrawnRays,
+    draw_through,
+    in_corner,
+    in_view,
+    one_per_camera,
+    visible_range,
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def plot(options: PlotOptions, scene: Scene, dataset: RaysDataset) -> None:
     bounds = visible_range(scene)
     up = np.array(scene.up)
 
-    def through(index: torch.Tensor) -> tuple:
+    def through(index: torch.Tensor) -> DrawnRays:
         return draw_through(dataset, index, bounds, options.n_samples, options.perturb)
 
     torch.manual_seed(options.seed)

@@ -113,7 +113,7 @@ class Photos:
 
 
 def locate(
-    pixel: Int[Tensor, "ray"], offsets: Int[Tensor, "image+1"], widths: Int[Tensor, "image"]
+    pixel: Int[Tensor, "ray"], offsets: Int[Tensor, "edge"], widths: Int[Tensor, "image"]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The photo, column x and row y of pixels of a flat buffer as in Photos."""
     image = torch.searchsorted(offsets, pixel, right=True) - 1

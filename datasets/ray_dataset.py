@@ -86,12 +86,12 @@ class RaysDataset(Dataset):
         return rays_o, rays_d, self.photos.pixels[index].float() / 255
 
 
-def _photos(images: UInt8[Tensor, "image height width 3"]) -> Photos:
+def _photos(images: Tensor) -> Photos:
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[-1] != 3:
         raise ValueError(f"images are {tuple(images.shape)} {images.dtype}, not (N, H, W, 3) uint8")
     count, height, width = images.shape[:3]
     return Photos(
-        images.reshape(-1, 3),
-        torch.arange(count + 1) * (height * width),
-        torch.full((count,), width),
+        pixels=images.reshape(-1, 3),
+        widths=torch.full((count,), width),
+        offsets=torch.arange(count + 1) * (height * width),
     )

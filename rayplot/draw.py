@@ -106,7 +106,9 @@ def draw_one(
         )
         _draw_rays(axis, viewpoint, rays, colours, size=9)
         place = viewpoint.project(crossing)
-        axis.scatter(*place.T, s=26, c=colours, edgecolors="white", linewidths=0.8, zorder=6)
+        axis.scatter(
+            place[:, 0], place[:, 1], s=26, c=colours, edgecolors="white", linewidths=0.8, zorder=6
+        )
         _finish(axis)
         _draw_photo(panel, photo, rays, view, colours, f"view {view}: pixels and where rays land")
         figure.suptitle(title, fontsize=11)
@@ -167,7 +169,8 @@ def _draw_rays(
         axis.add_collection(LineCollection(list(lines), colors=colours, linewidths=0.8, zorder=3))
     dots = viewpoint.project(rays.points)
     axis.scatter(
-        *dots.reshape(-1, 2).T,
+        dots[..., 0].reshape(-1),
+        dots[..., 1].reshape(-1),
         s=size,
         c=np.repeat(colours, dots.shape[1], axis=0),
         linewidths=0,
@@ -185,7 +188,12 @@ def _draw_axes(axis: Axes, viewpoint: Viewpoint, origin: np.ndarray, length: flo
         if len(line):
             axis.add_collection(LineCollection(list(line), colors=colour, linewidths=2.2, zorder=5))
             axis.annotate(
-                name, viewpoint.project(tip), color=colour, fontsize=9, zorder=5, weight="bold"
+                name,
+                tuple(viewpoint.project(tip)),
+                color=colour,
+                fontsize=9,
+                zorder=5,
+                weight="bold",
             )
 
 
@@ -195,10 +203,12 @@ def _draw_photo(
     """The photo; a ring at each pixel that a ray was asked for, a dot where the ray lands."""
     axis.imshow(photo, extent=(0, photo.shape[1], photo.shape[0], 0), interpolation="antialiased")
     mine = rays.image == view
-    asked, landed = rays.pixel[mine] + 0.5, rays.landing[mine]
-    axis.scatter(*asked.T, s=52, facecolors="none", edgecolors="white", linewidths=2.6)
-    axis.scatter(*asked.T, s=52, facecolors="none", edgecolors=colours[mine], linewidths=1.5)
-    axis.scatter(*landed.T, s=7, c=colours[mine], linewidths=0)
+    (asked_u, asked_v), (landed_u, landed_v) = (rays.pixel[mine] + 0.5).T, rays.landing[mine].T
+    axis.scatter(asked_u, asked_v, s=52, facecolors="none", edgecolors="white", linewidths=2.6)
+    axis.scatter(
+        asked_u, asked_v, s=52, facecolors="none", edgecolors=colours[mine], linewidths=1.5
+    )
+    axis.scatter(landed_u, landed_v, s=7, c=colours[mine], linewidths=0)
     axis.set_title(title, fontsize=9, pad=3)
     axis.set_xticks([])
     axis.set_yticks([])

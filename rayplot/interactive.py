@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -124,9 +125,9 @@ class _Picker:
                 wxyz=viser.transforms.SO3.from_matrix(rotation).wxyz,
                 position=plane.reshape(-1, 3).mean(0),
             )
-            image.on_click(lambda event, view=view: self._clicked(event, view))
+            image.on_click(partial(self._clicked, view))
 
-    def _clicked(self, event: viser.SceneNodePointerEvent, view: int) -> None:
+    def _clicked(self, view: int, event: viser.SceneNodePointerEvent) -> None:
         pixel = pixel_under(
             self.cameras,
             view,

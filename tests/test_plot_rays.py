@@ -46,7 +46,7 @@ def test_viewpoint_is_a_pinhole():
     viewpoint = Viewpoint.looking_at(np.array([0.0, -2, 0]), target, up)
     points = np.array([[0.0, 2, 0], [1, 2, 0], [0, 2, 1], [0, -3, 0]])
     placed = viewpoint.project(points)
-    np.testing.assert_allclose(placed[:3], [[0, 0], [0.25, 0], [0, 0.25]])
+    np.testing.assert_allclose(placed[:3], np.array([[0, 0], [0.25, 0], [0, 0.25]]))
     assert np.isnan(placed[3]).all()
 
 
@@ -56,7 +56,7 @@ def test_lines_are_cut_where_they_pass_behind():
     end = np.array([[1.0, 1, 0], [0, 1, 0], [0, -2, 0]])
     lines = viewpoint.lines(start, end)
     assert lines.shape == (2, 2, 2)
-    np.testing.assert_allclose(lines[0], [[1 / viewpoint.nearest, 0], [1, 0]])
+    np.testing.assert_allclose(lines[0], np.array([[1 / viewpoint.nearest, 0], [1, 0]]))
 
 
 def test_rays_land_on_the_pixels_that_they_were_asked_for(root: Path):
@@ -69,8 +69,8 @@ def test_rays_land_on_the_pixels_that_they_were_asked_for(root: Path):
     ):
         rays = draw_through(dataset, index, (2.0, 6.0), 8, perturb=True)
         np.testing.assert_allclose(rays.landing, rays.pixel + 0.5, atol=1e-3)
-    assert sorted(draw_through(dataset, one_per_camera(dataset, generator), (2, 6), 4, False).image) \
-        == list(range(8))  # fmt: skip
+    each = draw_through(dataset, one_per_camera(dataset, generator), (2, 6), 4, False)
+    assert sorted(each.image) == list(range(8))
     corner = draw_through(dataset, in_corner(dataset, 2, "bottom_right"), (2, 6), 4, False)
     assert (corner.image == 2).all()
     assert (corner.pixel >= 18).all()
