@@ -14,7 +14,8 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.gridspec import GridSpec
 
 from datasets.cameras import Cameras
-from figures.style import new_figure, save_figure, style
+from datasets.scene import Scene
+from figures.style import COLOURS, new_figure, save_figure, style
 
 from .perspective import Viewpoint
 from .sample import DrawnRays, frustum
@@ -64,6 +65,33 @@ def draw_all(
             panel = figure.add_subplot(grid[i // columns, 5 + i % columns])
             _draw_photo(panel, photos[view], rays, view, colours, f"view {view}")
         figure.suptitle(title, fontsize=11)
+        return save_figure(figure, path)
+
+
+def draw_cameras(path: Path, scene: Scene) -> Path:
+    """The cameras of a scene alone: training views blue, held-out views orange."""
+    cameras, up = scene.cameras, np.array(scene.up)
+    held_out = set(scene.splits.get("val", [])) | set(scene.splits.get("test", []))
+    train = scene.splits["train"]
+    views = [*train, *sorted(held_out - set(train))]
+    colours = [COLOURS[0] if i in set(train) else COLOURS[1] for i in views]
+    cameras = cameras[views]
+    centres = cameras.c2w[:, :, 3].numpy()
+    middle = centres.mean(0)
+    spread = max(float(np.linalg.norm(centres - middle, axis=1).max()), 1e-3)
+    eye = middle + 3 * spread * (_sideways(cameras, up) + 0.5 * up)
+    viewpoint = Viewpoint.looking_at(eye, middle, up)
+    with rc_context(style()):
+        figure = new_figure(6.5, 4.5)
+        axis = figure.subplots()
+        rims = frustum(cameras, 0.18 * spread)[:, [0, 0, 1, 1], [0, 1, 1, 0]]
+        for centre, rim, colour in zip(centres, rims, colours, strict=True):
+            start = np.concatenate([np.repeat(centre[None], 4, axis=0), rim])
+            end = np.concatenate([rim, np.roll(rim, -1, axis=0)])
+            lines = list(viewpoint.lines(start, end))
+            axis.add_collection(LineCollection(lines, colors=colour, linewidths=0.8))
+        _draw_axes(axis, viewpoint, np.zeros(3), 0.4 * spread)
+        _finish(axis)
         return save_figure(figure, path)
 
 
@@ -153,7 +181,7 @@ def _draw_frusta(
         )
         rim = corners[i][[0, 0, 1, 1], [0, 1, 1, 0]]
         start = np.concatenate([np.repeat(cameras.c2w[i, :, 3].numpy()[None], 4, axis=0), rim])
-        end = np.concatenate([rim, np.roll(rim, 1, axis=0)])
+        end = np.concatenate([rim, np.roll(rim, -1, axis=0)])
         axis.add_collection(
             LineCollection(
                 list(viewpoint.lines(start, end)), colors="0.25", linewidths=0.6, zorder=2
