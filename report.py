@@ -60,7 +60,7 @@ def main() -> None:
         title=f"Report: {', '.join(options.exp_name)}",
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
         runs=[describe(run, figures, options.epochs) for run in runs],
-        curves=None if curves is None else data_uri(curves),
+        curves=[data_uri(path) for path in curves],
         epochs=options.epochs,
         command=shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
     )

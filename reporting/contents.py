@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
     report = run.capture("capture_report.json")
     return {
         "name": run.name,
-        "state": run.state,
+        "state": "not finished" if run.state == "training" else run.state,
+        "step": run.step,
         "missing": run.missing,
         "record": record,
         "options": _options(record),
@@ -101,16 +103,20 @@ def _options(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _duration(seconds: float | None) -> str | None:
-    if seconds is None:
+    if not seconds:
         return None
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
 
 
 def _capture(path: Path) -> dict[str, Any]:
-    import json
-
     report = json.loads(path.read_text())
     return {
         "placed": report.get("placed"),

@@ -19,8 +19,8 @@ from .run import Compared, Run
 _ERROR_SCALE = 0.25  # the error that the map shows as brightest
 
 
-def curves(folder: Path, runs: list[Run], marks: dict[float, str]) -> Path | None:
-    """PSNR and loss of all runs on one axis each, as PNG and SVG."""
+def curves(folder: Path, runs: list[Run], marks: dict[float, str]) -> list[Path]:
+    """PSNR of all runs on one axis, and their loss on another, as PNG and SVG."""
     quality: dict[str, Curve] = {}
     loss: dict[str, Curve] = {}
     for run in runs:
@@ -28,7 +28,11 @@ def curves(folder: Path, runs: list[Run], marks: dict[float, str]) -> Path | Non
         for kind, tag in (("training", "train"), ("validation", "val")):
             for panel, name in ((quality, "psnr"), (loss, "loss")):
                 series = run.log.series(f"{tag}/{name}")
-                if kind == "validation" and name == "psnr" and run.log.series("val/psnr_pixels"):
+                if (
+                    kind == "validation"
+                    and name == "psnr"
+                    and run.log.series("val/psnr_pixels").steps
+                ):
                     series = run.log.series("val/psnr_pixels")
                 if series.steps:
                     smoothed = kind == "training"
@@ -37,15 +41,13 @@ def curves(folder: Path, runs: list[Run], marks: dict[float, str]) -> Path | Non
                         smooth(series.values, 9) if smoothed else series.values,
                         marked=not smoothed and len(series.steps) < 60,
                     )
-    panels = {"PSNR in dB": quality, "loss": loss}
-    panels = {label: lines for label, lines in panels.items() if lines}
-    if not panels:
-        return None
-    for ending in (".svg", ".png"):
-        path = draw_curves(
-            folder / f"curves{ending}", panels, x_label="step", log=("loss",), marks=marks
-        )
-    return path
+    paths = []
+    for name, label, lines in (("psnr", "PSNR in dB", quality), ("loss", "loss", loss)):
+        for ending in (".svg", ".png") if lines else ():
+            path = folder / f"curves_{name}{ending}"
+            draw_curves(path, {label: lines}, x_label="step", log=("loss",), marks=marks)
+        paths += [path] if lines else []
+    return paths
 
 
 def strip(folder: Path, run: Run, photo: np.ndarray | None) -> Path | None:
@@ -64,9 +66,7 @@ def strip(folder: Path, run: Run, photo: np.ndarray | None) -> Path | None:
     return draw_strip(folder / f"strip_{run.name}.png", images, captions, panel=1.9)
 
 
-def comparison(
-    folder: Path, run: Run, number: int, compared: Compared
-) -> tuple[Path, Path, Path]:
+def comparison(folder: Path, run: Run, number: int, compared: Compared) -> tuple[Path, Path, Path]:
     """Photo, prediction and error map as files."""
     stem = f"{run.name}_{number}"
     photo, image = folder / f"{stem}_photo.png", folder / f"{stem}_prediction.png"

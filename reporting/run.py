@@ -63,6 +63,12 @@ class Run:
         return self.record.get("state", "of unknown state")
 
     @property
+    def step(self) -> int:
+        """How far training got, as far as is known."""
+        logged = max((series.steps[-1] + 1 for series in self.log.scalars.values()), default=0)
+        return max(logged, self.record.get("step", 0))
+
+    @property
     def missing(self) -> list[str]:
         """What a finished and evaluated run would have, in words."""
         found = []

@@ -50,7 +50,7 @@ class RunRecord(Callback):
         assert isinstance(scene, Scene)
         device = pl_module.device
         self._record = {
-            "command": shlex.join(["python", *sys.argv]),
+            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
             "options": plain(self.options),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "first_step": trainer.global_step,
