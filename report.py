@@ -40,7 +40,8 @@ class ReportOptions:
 
 def main() -> None:
     options = parse(ReportOptions)
-    folders = [Path(folder) for folder in options.results_dir] or [None] * len(options.exp_name)
+    folders: list[Path | None] = [Path(folder) for folder in options.results_dir]
+    folders = folders or [None] * len(options.exp_name)
     for folder in folders:
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder}: no such folder; --results_dir names one that eval.py wrote")

@@ -114,8 +114,8 @@ class Run:
                     found.append(Compared(f"view {number}", _read(path), _read(image)))
         logged = self.log.images.get(COMPARISON, [])
         if logged:
-            step, image = logged[-1]
-            found.append(Compared(f"validation, step {step}", *split_comparison(image)))
+            step, encoded = logged[-1]
+            found.append(Compared(f"validation, step {step}", *split_comparison(encoded)))
         return found
 
     def videos(self) -> list[tuple[str, Path]]:
