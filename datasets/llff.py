@@ -1,4 +1,4 @@
-"""LLFF captures: poses_bounds.npy and images/ (or images_N/), forward-facing or around a subject."""
+"""LLFF captures: poses_bounds.npy and images/ (or images_N/), forward-facing or all around."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from training.checkpoints import read_checkpoint
 
 def nerf_pl_weights(seed: int = 0) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for name in ("nerf_coarse", "nerf_fine"):
         model = reference.ReferenceNeRF(D=8, W=32)
         with torch.no_grad():

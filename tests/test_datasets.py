@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ from tests.scenes import (
 )
 
 
-def load(root: Path, dataset_name: str, **options) -> Scene:
+def load(root: Path, dataset_name: Any, **options: Any) -> Scene:
     return load_scene(SceneOptions(root_dir=str(root), dataset_name=dataset_name, **options))
 
 
@@ -119,6 +120,7 @@ def test_llff_around_a_subject_is_detected(tmp_path):
     np.testing.assert_allclose(input_poses(scene), poses, atol=1e-5)
     assert scene.bounds.near * scene.units == pytest.approx(2.5)
     assert scene.bounds.far * scene.units == pytest.approx(7.0)
+    assert scene.to_input is not None
     up = np.linalg.inv(scene.to_input[:3, :3]) @ [0, 0, 1]
     np.testing.assert_allclose(scene.up, up / np.linalg.norm(up), atol=1e-5)
     ball_agrees(scene, 3)
@@ -243,8 +245,10 @@ def test_transforms_scale_and_centre(tmp_path):
 def test_masks_leave_pixels_out(tmp_path):
     scene = load(write_transforms(tmp_path / "ball", mask=True), "transforms")
     photos = scene.photos([0, 1])
-    assert not photos.mask(1)[:18].any()
-    assert photos.mask(1)[18:].all()
+    mask = photos.mask(1)
+    assert mask is not None
+    assert not mask[:18].any()
+    assert mask[18:].all()
 
 
 def test_split_lists_of_the_file(tmp_path):
@@ -362,8 +366,7 @@ def test_mistakes_in_llff(tmp_path, spoil, words):
     root = write_llff(tmp_path / "ball", circle_poses(9))
     spoil(root)
     with pytest.raises(UserError) as caught:
-        scene = load(root, "llff")
-        scene.photos(list(range(9)))
+        load(root, "llff").photos(list(range(9)))
     for word in words:
         assert word in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -26,7 +26,8 @@ from writing.files import replacing
 # here are replaced by an inert class; nothing of theirs is imported or called.
 _TRAINING_STATE = re.compile(
     r"(argparse\.Namespace|(utils|warmup_scheduler|pytorch_lightning|test_tube)\.[\w.]*"
-    r"|torch\.optim\.[\w.]*|collections\.defaultdict|(builtins\.)?dict|functools\.partial|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
+    r"|torch\.optim\.[\w.]*|collections\.defaultdict|builtins\.dict|functools\.partial"
+    r"|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
 )
 _REFUSED = re.compile(r"GLOBAL (?!was)([\w.]+)")
 # What torch.load raises for files that were cut off or never were a checkpoint.
@@ -127,6 +128,8 @@ def _load(path: Path) -> Any:
         except pickle.UnpicklingError as error:
             match = _REFUSED.search(str(error))
             name = match[1] if match else None
+            if name is not None and "." not in name:
+                name = f"builtins.{name}"
             if name is None:
                 raise UserError(f"{path}: damaged, or not a checkpoint") from error
             if not _TRAINING_STATE.fullmatch(name) or any(name == known for _, known in stubs):

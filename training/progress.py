@@ -55,7 +55,7 @@ class TrainingProgress(ProgressBar):
                 if name in metrics:
                     shown[label] = f"{float(metrics[name]):.2f}"
             self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(value - self._bar.n)
+        self._bar.update(min(value, self._bar.total) - self._bar.n)  # it forgets a total passed
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()

@@ -1,0 +1,150 @@
+"""The paper's training step against the usual implementation: time, memory, and torch.compile.
+
+    python -m benchmarks.training_step                # 64 + 64 and 64 + 128 samples, fresh weights
+    python -m benchmarks.training_step --ckpt_path X  # and with the weights of a run
+
+Each variant is a process of its own (for its peak memory); they take turns, and ratios are those
+of the medians. Rays: of the demo scene's cameras.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks import reference_nerf as reference
+from datasets.demo import spiral_poses
+from datasets.rays import Bounds, cast_rays
+from datasets.scene import make_cameras
+from losses import mse_loss
+from models.nerf import NeRF
+from models.rendering import HierarchicalRenderer
+from opt import parse
+
+RAYS = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure training steps."""
+
+    ckpt_path: str | None = None
+    """a checkpoint of the paper's network, whose weights are trained on"""
+    rounds: int = 3
+    """turns of each variant"""
+    steps: int = 3
+    """steps of a turn, after one that is not counted"""
+    compile: bool = False
+    """measure torch.compile too (compiling takes a minute)"""
+    variant: str = ""
+    """run one variant and print its figures (used by the program itself)"""
+    importance: int = 128
+    """fine samples of that variant"""
+
+
+def main() -> None:
+    options = parse(Options)
+    if options.variant:
+        print(json.dumps(measure(options)))
+        return
+    variants = ["reference", "ours"] + (["compiled"] if options.compile else [])
+    for importance in (64, 128):
+        results: dict[str, list[dict]] = {variant: [] for variant in variants}
+        for _ in range(options.rounds):
+            for variant in variants:
+                results[variant].append(run(options, variant, importance))
+        print(f"\n{RAYS} rays, 64 + {importance} samples, {torch.get_num_threads()} threads")
+        base = {k: median(results["reference"], k) for k in ("seconds", "megabytes")}
+        for variant in variants:
+            seconds, megabytes = (median(results[variant], k) for k in ("seconds", "megabytes"))
+            print(
+                f"{variant:10} {seconds:7.2f} s/step  {base['seconds'] / seconds:5.2f} x as fast  "
+                f"{megabytes:6.0f} MB peak  {megabytes / base['megabytes']:5.2f} x the memory"
+            )
+
+
+def median(results: list[dict], key: str) -> float:
+    return statistics.median(result[key] for result in results)
+
+
+def run(options: Options, variant: str, importance: int) -> dict:
+    command = [sys.executable, "-m", "benchmarks.training_step", "--variant", variant]
+    command += ["--importance", str(importance), "--steps", str(options.steps)]
+    command += ["--ckpt_path", options.ckpt_path] if options.ckpt_path else []
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def measure(options: Options) -> dict:
+    torch.manual_seed(0)
+    fields = [NeRF(), NeRF()]
+    if options.ckpt_path:
+        state = torch.load(Path(options.ckpt_path), weights_only=True)["state_dict"]
+        for field, name in zip(fields, ("nerf_coarse.", "nerf_fine."), strict=True):
+            weights = {k[len(name) :]: v for k, v in state.items() if k.startswith(name)}
+            field.load_state_dict(weights)
+    step = reference_step if options.variant == "reference" else our_step
+    take = step(fields, options)
+    take()
+    times = []
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        take()
+        times.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": statistics.median(times), "megabytes": peak}
+
+
+def batch():
+    poses = spiral_poses(16, 5.0, 70.0)
+    cameras = make_cameras(poses, [(220.0, 220.0, 80.0, 80.0)] * 16, [(160, 160)] * 16)
+    image = torch.randint(16, (RAYS,))
+    x, y = torch.randint(160, (2, RAYS))
+    return cast_rays(cameras, Bounds(2.0, 6.0), image, x, y), torch.rand(RAYS, 3)
+
+
+def reference_step(fields, options):
+    models = [reference.ReferenceNeRF(), reference.ReferenceNeRF()]
+    for model, field in zip(models, fields, strict=True):
+        model.load_state_dict(field.state_dict())
+    optimizer = torch.optim.Adam([p for m in models for p in m.parameters()], lr=5e-4)
+
+    def take():
+        rays, rgbs = batch()
+        reference.training_step(
+            *(models, optimizer, rays.origins, rays.directions, 2.0, 6.0, rgbs),
+            *(64, options.importance),
+        )
+
+    return take
+
+
+def our_step(fields, options):
+    if options.variant == "compiled":
+        for field in fields:
+            field.density = torch.compile(field.density)
+            field.color = torch.compile(field.color)
+    optimizer = torch.optim.Adam([p for f in fields for p in f.parameters()], lr=5e-4)
+    renderer = HierarchicalRenderer(fields[0], fields[1], 64, options.importance, background=1.0)
+    generator = torch.Generator().manual_seed(0)
+
+    def take():
+        rays, rgbs = batch()
+        loss = mse_loss(renderer.train(rays, 1.0, 1.0, generator), rgbs)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return take
+
+
+if __name__ == "__main__":
+    main()
