@@ -41,12 +41,12 @@ def draw_strip(
     # A caption of 9 points takes 0.07 inches a letter, and 0.17 a line.
     words = max((len(line) for caption in captions for line in caption.split("\n")), default=0)
     lines = max((len(caption.split("\n")) for caption in captions), default=0)
-    width, top = max(width, 0.073 * words, 0.6), 0.17 * lines + 0.06
+    width, top = max(width, 0.073 * words, 0.6), 0.17 * lines + 0.08
     with rc_context(style()):
         figure = new_figure(
             columns * (width + 0.08) + 0.1, rows * (height + top + 0.08) + 0.1 + 0.3 * bool(title)
         )
-        figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+        figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.05, wspace=0.01, hspace=0.01)
         axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
         for axis in axes:
             axis.axis("off")

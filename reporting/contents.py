@@ -75,7 +75,7 @@ def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
         "seconds": _duration(record.get("seconds")),
         "last": {
             tag: (series.values[-1] if (series := run.log.series(tag)).values else None)
-            for tag in ("train/psnr", "val/psnr", "val/psnr_pixels")
+            for tag in ("train/psnr", "val/psnr", "val/psnr_pixels", "train/psnr_whole_views")
         },
         "capture": _capture(report) if report else None,
         "photos": _embedded(run.photos),

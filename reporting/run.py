@@ -92,13 +92,12 @@ class Run:
         return _existing(self.folder / CAPTURE / name)
 
     def shots(self, count: int = 8) -> list[Shot]:
-        """The first held-out view over time, at most `count` of them."""
+        """The first held-out view over time: the run's snapshots, else `count` validations."""
         paths = sorted((self.folder / FOLDER).glob("step_*.png"))
-        if len(paths) > 1:
-            shots = [Shot(int(path.stem[5:]), _read(path)) for path in paths]
-        else:
-            logged = self.log.images.get(COMPARISON, [])
-            shots = [Shot(step, split_comparison(image)[1]) for step, image in logged]
+        if len(paths) > 1:  # somebody chose these steps
+            return [Shot(int(path.stem[5:]), _read(path)) for path in paths]
+        logged = self.log.images.get(COMPARISON, [])
+        shots = [Shot(step, split_comparison(image)[1]) for step, image in logged]
         # Closer together at the start, where most happens.
         picks = np.geomspace(1, len(shots), min(count, len(shots))).round().astype(int) - 1
         return [shots[i] for i in np.unique(picks)] if shots else []
@@ -111,7 +110,10 @@ class Run:
                 number = path.name.split("_")[0]
                 image = _existing(self.results / f"{number}.png")
                 if image is not None:
-                    found.append(Compared(f"view {number}", _read(path), _read(image)))
+                    rows = (self.metrics or {}).get("views", [])
+                    known = int(number) < len(rows)
+                    quality = f", {rows[int(number)]['psnr']:.2f} dB" if known else ""
+                    found.append(Compared(f"view {number}{quality}", _read(path), _read(image)))
         logged = self.log.images.get(COMPARISON, [])
         if logged:
             step, encoded = logged[-1]

@@ -73,6 +73,7 @@ def test_training_and_validation_are_logged_alike(run_folder: Path):
     loss = events.Scalars("val/loss")[-1].value
     psnr = events.Scalars("val/psnr_pixels")[-1].value
     assert psnr == pytest.approx(-10 * math.log10(loss), abs=1e-3)
+    assert 0 < events.Scalars("train/psnr_whole_views")[0].value < 40
     # The mean over views of a convex function of their errors is not smaller; rounding to
     # 8 bits alone could make it so.
     assert events.Scalars("val/psnr")[-1].value >= psnr - 0.05

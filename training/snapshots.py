@@ -95,6 +95,9 @@ class Snapshots(Callback):
         write_gif(folder / VIEWS_GIF, views, _FPS)
         write_gif(folder / DEPTH_GIF, depths, _FPS)
         print(f"strip, novel views and depth: {folder}/")
+        alike = _whole_views(system)
+        system.logger.experiment.add_scalar("train/psnr_whole_views", alike, trainer.global_step)
+        print(f"PSNR of whole training views, rendered and measured as in validation: {alike:.2f} dB")
 
     def _look(self, trainer: Trainer, system: Any) -> None:
         step = trainer.global_step
@@ -103,6 +106,21 @@ class Snapshots(Callback):
         with self.clock.paused():
             image, _, _ = _render(system, system.val_views[0])
             write_png(Path(trainer.log_dir) / FOLDER / snapshot_name(step), image)
+
+
+def _whole_views(system: Any) -> float:
+    """PSNR over the pixels of as many training views as validation takes, defined as its own.
+
+    A training batch's PSNR is of randomly shifted samples, of which no photo is rendered.
+    """
+    train = system.scene.splits["train"]
+    count = min(len(train), len(system.val_views))
+    errors = []
+    for number in (i * len(train) // count for i in range(count)):
+        _, picture, _ = _render(system, train[number])
+        photo = system.train_photos.image(number).reshape(-1, 3).to(picture.rgb.device)
+        errors.append((picture.rgb - photo.float() / 255).square().mean())
+    return float(-10 * torch.log10(torch.stack(errors).mean()))
 
 
 @torch.no_grad()
