@@ -30,6 +30,7 @@ from .views import Intrinsics, bounds_of, fit_intrinsics, forward_facing_bounds,
 # Names of the distortion's terms in OpenCV's order.
 _DISTORTION = ("k1", "k2", "p1", "p2", "k3")
 _FISHEYE = ("k1", "k2", "k3", "k4")
+_MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
     lens = None
     fisheye = bool(own.get("is_fisheye")) or "FISHEYE" in str(own.get("camera_model", ""))
     model = str(own.get("camera_model", "OPENCV"))
-    if model not in ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE"):
+    if model not in _MODELS:
         raise UserError(
             f"{path}: camera_model {model} is not supported; undistort the photos first"
         )
