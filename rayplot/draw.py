@@ -63,7 +63,7 @@ def draw_all(
         _finish(axis)
         for i, view in enumerate(used):
             panel = figure.add_subplot(grid[i // columns, 5 + i % columns])
-            _draw_photo(panel, photos[view], rays, view, colours, f"view {view}")
+            _draw_photo(panel, photos[view], rays, int(view), colours, f"view {view}")
         figure.suptitle(title, fontsize=11)
         return save_figure(figure, path)
 

@@ -46,7 +46,7 @@ class Viewpoint:
 
     def lines(
         self, start: Float[np.ndarray, "line 3"], end: Float[np.ndarray, "line 3"]
-    ) -> Float[np.ndarray, "line 2 2"]:
+    ) -> Float[np.ndarray, "visible 2 2"]:
         """Both ends of each line on paper, cut where it passes behind; lines wholly behind go."""
         a, b = self.depth(start), self.depth(end)
         visible = (a >= self.nearest) | (b >= self.nearest)

@@ -97,7 +97,9 @@ class Snapshots(Callback):
         print(f"strip, novel views and depth: {folder}/")
         alike = _whole_views(system)
         system.logger.experiment.add_scalar("train/psnr_whole_views", alike, trainer.global_step)
-        print(f"PSNR of whole training views, rendered and measured as in validation: {alike:.2f} dB")
+        print(
+            f"PSNR of whole training views, rendered and measured as in validation: {alike:.2f} dB"
+        )
 
     def _look(self, trainer: Trainer, system: Any) -> None:
         step = trainer.global_step
