@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+DEMO_FLAGS := --img_wh 100 100 --netdepth 5 --netskip 3 --netwidth 96 --N_emb_xyz 7 \
+  --N_samples 24 --N_importance 24 --noise_std 0 --lr 1.5e-3 --lr_scheduler cosine \
+  --max_steps 1500 --val_every_steps 500 --val_rays 2500
 
 .PHONY: setup demo test lint clean
 
@@ -16,6 +19,11 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet -r requirements.txt -r requirements-dev.txt -c constraints.txt $(PIP_ARGS)
 	@touch $(STAMP)
+
+# A network small enough for a laptop: the paper's own takes a GPU, or a night.
+demo: setup
+	$(PY) train.py --dataset_name demo --exp_name demo $(DEMO_FLAGS)
+	$(PY) eval.py --ckpt_path ckpts/demo/last.ckpt --save_depth
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -29,6 +29,8 @@ def explain(error: BaseException) -> str | None:
         return str(error)
     if is_out_of_memory(error):
         return "out of memory: try a smaller --batch_size, --chunk or --img_wh"
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return "--compile does not work here (it needs a C++ compiler, or Triton); leave it out"
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         reason = os.strerror(error.errno)

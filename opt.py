@@ -126,7 +126,7 @@ class TrainOptions(SceneOptions):
     """GPUs (or CPU processes) to train on"""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """arithmetic"""
     compile: bool = False
     """compile the networks with torch.compile"""

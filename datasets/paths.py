@@ -17,6 +17,7 @@ from errors import UserError
 from .poses import Poses, apply, average_pose, check_poses, focus_point, normalize
 from .scene import Scene, make_cameras
 
+Path3D = Float[np.ndarray, "frame 3 4"]
 PATHS = ("spiral", "orbit", "interp")
 
 
@@ -65,7 +66,7 @@ def look_at(
     return np.stack([x, np.cross(z, x), z, position], axis=1)
 
 
-def spiral(poses: Poses, scene: Scene, n_frames: int, turns: int = 2) -> Poses:
+def spiral(poses: Poses, scene: Scene, n_frames: int, turns: int = 2) -> Path3D:
     """A spiral in the middle of forward-facing cameras, looking at a point before them.
 
     As the original implementation's: radii that most cameras keep within, two turns around,
@@ -86,7 +87,7 @@ def spiral(poses: Poses, scene: Scene, n_frames: int, turns: int = 2) -> Poses:
     return apply(middle, np.stack(frames))
 
 
-def orbit(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int) -> Poses:
+def orbit(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int) -> Path3D:
     """A level circle around what the cameras look at, at their usual distance and height."""
     centre = focus_point(poses)
     offset = poses[:, :, 3] - centre
@@ -108,7 +109,7 @@ def orbit(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int) -> Poses:
     return np.stack(frames)
 
 
-def interpolate(poses: Poses, n_frames: int) -> Poses:
+def interpolate(poses: Poses, n_frames: int) -> Path3D:
     """A smooth closed flight through some of the cameras, going from each to the nearest left."""
     stops = poses[_tour(poses[:, :, 3])]
     if len(stops) > 12:
@@ -161,13 +162,15 @@ def read_path(path: Path, scene: Scene) -> Poses:
             matrices = [frame["camera_to_world"] for frame in content["camera_path"]]
         else:
             matrices = [frame["transform_matrix"] for frame in content["frames"]]
+        if not matrices:
+            raise UserError(f"{path}: holds no camera")
         poses = np.array(matrices, dtype=np.float64).reshape(len(matrices), -1, 4)[:, :3]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{path}: needs "frames" with "transform_matrix", or "camera_path" with '
             f'"camera_to_world" ({error!r})'
         ) from error
-    if len(poses) == 0 or poses.shape[1:] != (3, 4):
-        raise UserError(f"{path}: holds no 4x4 camera matrices")
+    if poses.shape[1:] != (3, 4):
+        raise UserError(f"{path}: its camera matrices are not 4x4")
     poses = check_poses(poses, [f"frame {i}" for i in range(len(poses))], path.name)
     return poses if scene.to_input is None else apply(np.linalg.inv(scene.to_input), poses)

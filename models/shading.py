@@ -33,8 +33,9 @@ def shade_all(
         noise: added to the density before its activation.
     """
     raw, feature = field.density(points)
+    raw = raw.to(points.dtype)  # a field may compute in half precision, compositing must not
     sigma = field.activation(raw if noise is None else raw + noise)
-    return sigma, field.color(feature, viewdirs[:, None])
+    return sigma, field.color(feature, viewdirs[:, None]).to(points.dtype)
 
 
 def shade(
@@ -62,8 +63,9 @@ def shade(
 
     ray = visible.nonzero()[:, 0]
     raw, feature = field.density(points[visible])
+    raw = raw.to(points.dtype)
     seen = field.activation(raw if noise is None else raw + noise[visible])
-    rgb = field.color(feature, viewdirs[ray])
+    rgb = field.color(feature, viewdirs[ray]).to(points.dtype)
     empty = sigma.new_zeros(sigma.shape)
     return (
         empty.masked_scatter(visible, seen),
@@ -79,5 +81,6 @@ def density_only(
 ) -> Float[Tensor, "ray sample"]:
     """Density sigma of every sample, without gradient."""
     blocks = points.reshape(-1, 3).split(_BLOCK)
-    raw = torch.cat([field.density(block)[0] for block in blocks]).view(points.shape[:2])
+    raw = torch.cat([field.density(block)[0].to(points.dtype) for block in blocks])
+    raw = raw.view(points.shape[:2])
     return field.activation(raw if noise is None else raw + noise)
