@@ -54,6 +54,11 @@ def draw_curves(
     with rc_context(style()):
         legend_width = 0.085 * max(map(len, names), default=0) + 0.6 if many else 0
         height = max(3.2, 0.19 * len(names) + 0.8) if many else 3.2
+        # A letter of the legend takes 0.085 inches, a line's sample 0.7.
+        columns = int(4.4 * len(panels) / (0.085 * max(map(len, names), default=0) + 0.7))
+        columns = max(1, min(columns, len(names)))
+        if not many:
+            height += 0.2 * -(-len(names) // columns)
         figure = new_figure(4.4 * len(panels) + legend_width, min(height, 12) + 0.3 * bool(title))
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (label, curves) in zip(axes, panels.items(), strict=True):
@@ -63,7 +68,8 @@ def draw_curves(
                 axis.axvline(step, color="0.6", linewidth=0.8)
                 axis.text(
                     step, 1.0, word, fontsize=7, color="0.4", rotation=90, va="top", ha="right",
-                    transform=axis.get_xaxis_transform(),
+                    transform=axis.get_xaxis_transform(), zorder=5,
+                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
                 )  # fmt: skip
             axis.set_xlabel(x_label)
             axis.set_ylabel(label)
@@ -77,7 +83,11 @@ def draw_curves(
             figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
         elif len(names) > 1:
             figure.legend(
-                handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9
+                handles.values(),
+                handles.keys(),
+                loc="outside lower center",
+                ncols=columns,
+                fontsize=9,
             )
         if title:
             figure.suptitle(title, fontsize=11)

@@ -60,7 +60,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        return self.record.get("state", "of unknown state")
+        return self.record.get("state", "unknown")
 
     @property
     def step(self) -> int:
@@ -72,7 +72,9 @@ class Run:
     def missing(self) -> list[str]:
         """What a finished and evaluated run would have, in words."""
         found = []
-        if self.state == "training":
+        if not self.record:
+            found.append("there is no record of its options and its end (run.json)")
+        elif self.state == "training":
             found.append("training has not finished (or was killed)")
         elif self.state != "finished":
             found.append(f"training was {self.state}")

@@ -112,6 +112,18 @@ def test_a_resumed_run_is_one_run(folder: Path):
     assert max(steps) >= 19
 
 
+def test_logs_alone_make_a_report(folder: Path, monkeypatch):
+    monkeypatch.chdir(folder)
+    bare = folder / "logs/bare/version_0"
+    bare.mkdir(parents=True)
+    for path in (folder / "logs/whole/version_0").glob("events*"):
+        shutil.copy(path, bare)
+    assert command(monkeypatch, report, "--exp_name bare") == 0
+    page = (folder / "reports/bare/report.html").read_text()
+    assert "no record of its options" in page
+    assert (folder / "reports/bare/figures/strip_bare.png").exists()
+
+
 def test_series_at_a_step():
     series = Series([5, 10], [1.0, 2.0])
     assert [series.at(step) for step in (4, 5, 9, 10, 99)] == [None, 1.0, 1.0, 2.0, 2.0]
