@@ -45,7 +45,7 @@ def test_functions_exist(name: str):
 
 
 def test_commands_have_these_options():
-    blocks = re.findall(r"```\n(.*?)```", GUIDE, flags=re.DOTALL)
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     commands = [shlex.split(line) for line in lines if line.startswith("python ")]
     assert len(commands) >= 6
