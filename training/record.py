@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from datasets.scene import Scene
 from opt import TrainOptions, plain
@@ -34,6 +35,14 @@ _CAPTURE_FILES = ("capture_report.json", "contact_sheet.png", "cameras.png")
 _THUMBNAIL, _SHOWN = 160, 12
 
 
+def log_folder(trainer: Trainer) -> Path | None:
+    """The folder of TensorBoard's logs; None where another process writes them, or nobody."""
+    # Not trainer.log_dir, which is a message between the processes: all would have to ask.
+    if not trainer.is_global_zero or not isinstance(trainer.logger, TensorBoardLogger):
+        return None
+    return Path(trainer.logger.log_dir)
+
+
 class RunRecord(Callback):
     """Writes run.json beside TensorBoard's logs when training starts, and again when it ends."""
 
@@ -43,9 +52,9 @@ class RunRecord(Callback):
         self._record: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.log_dir is None:
+        self.folder = log_folder(trainer)
+        if self.folder is None:
             return
-        self.folder = Path(trainer.log_dir)
         scene = pl_module.scene
         assert isinstance(scene, Scene)
         device = pl_module.device

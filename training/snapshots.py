@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from datasets.rays import Bounds, image_rays
-from figures.strip import draw_strip
 from metrics import psnr
 from models.rendering import Picture
 from writing.files import write_png
@@ -22,6 +20,7 @@ from writing.video import write_gif
 from .clock import TrainingClock
 from .keep_last import KeepLast
 from .pictures import to_8_bit
+from .record import log_folder
 
 FOLDER, STRIP, VIEWS_GIF, DEPTH_GIF = (
     "snapshots",
@@ -72,10 +71,12 @@ class Snapshots(Callback):
         self._look(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.log_dir is None or self.keep_last.interrupted:
+        from figures.strip import draw_strip  # matplotlib takes a second, which no start should
+
+        folder = log_folder(trainer)
+        if folder is None or self.keep_last.interrupted:
             return
         system: Any = pl_module
-        folder = Path(trainer.log_dir)
         self.steps.add(trainer.global_step)
         self._look(trainer, system)
         photo = system.val_photos.image(0).numpy()
@@ -103,11 +104,12 @@ class Snapshots(Callback):
 
     def _look(self, trainer: Trainer, system: Any) -> None:
         step = trainer.global_step
-        if step not in self.steps or not trainer.is_global_zero or trainer.log_dir is None:
+        folder = log_folder(trainer)
+        if step not in self.steps or folder is None:
             return
         with self.clock.paused():
             image, _, _ = _render(system, system.val_views[0])
-            write_png(Path(trainer.log_dir) / FOLDER / snapshot_name(step), image)
+            write_png(folder / FOLDER / snapshot_name(step), image)
 
 
 def _whole_views(system: Any) -> float:
