@@ -12,6 +12,7 @@ from PIL import Image
 
 import plot_rays
 from datasets import load_scene
+from datasets.cameras import pixel_to_ray
 from datasets.ray_dataset import RaysDataset
 from errors import run_command
 from opt import SceneOptions
@@ -129,3 +130,17 @@ def test_mistakes_are_told_in_one_line(run, words: list, told: str, root: Path, 
     assert told in errors
     assert len(errors.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_swapped_u_and_v_are_seen(root: Path):
+    class Swapped(RaysDataset):
+        def rays(self, index: torch.Tensor) -> tuple:
+            image, x, y = self.photos.locate(index)
+            uv = torch.stack([y, x], dim=-1) + 0.5  # the mistake
+            return *pixel_to_ray(self.K[image], self.c2w[image], uv), self.photos.pixels[index]
+
+    dataset = Swapped.from_scene(load_scene(SceneOptions(root_dir=str(root))))
+    dataset = Swapped(dataset.photos, dataset.K, dataset.c2w)
+    rays = draw_through(dataset, torch.arange(24), (2.0, 6.0), 4, perturb=False)
+    # The dots have left their rings: the top row of pixels lands in the left column.
+    np.testing.assert_allclose(rays.landing, rays.pixel[:, ::-1] + 0.5, atol=1e-3)
