@@ -66,6 +66,8 @@ def main() -> None:
     if scene.has_photos(split):
         report = measure(scene, split, views, trained, name)
         report["seconds_per_frame"] = round(seconds, 4)
+        report["ckpt_path"] = options.ckpt_path
+        write_examples(folder, scene, split, report["views"])
         write_json(folder / "metrics.json", report)
         mean = report["mean"]
         print(f"mean over {len(views)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}")
@@ -190,6 +192,16 @@ def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
     write_mp4(folder / f"{name}.mp4", images, fps)
     write_gif(folder / f"{name}_depth.gif", colours, fps)
     write_gif(folder / f"{name}_depth_grey.gif", greys, fps)
+
+
+def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, Any]]) -> None:
+    """Write the photos of the worst, a middling and the best view, for a report to compare."""
+    order = sorted(range(len(rows)), key=lambda number: rows[number]["psnr"])
+    for path in (folder / "examples").glob("*_photo.png"):
+        path.unlink()  # of an earlier evaluation
+    for number in {order[0], order[len(order) // 2], order[-1]}:
+        photo = scene.photos([scene.splits[split][number]]).image(0).numpy()
+        write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
 
 
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:

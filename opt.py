@@ -76,6 +76,8 @@ class SceneOptions:
 class TrainOptions(SceneOptions):
     """Train a neural radiance field on a scene with known camera poses."""
 
+    preset: Literal["cs180"] | None = None
+    """options of a known setting, under those given here; cs180: the Berkeley class project"""
     N_samples: int = 64
     """coarse samples per ray"""
     N_importance: int = 128
@@ -116,6 +118,10 @@ class TrainOptions(SceneOptions):
     val_rays: int | None = None
     """rays of each of them at most, on a regular grid over the view; by default all (0) on a
     GPU, 4096 on a CPU"""
+
+    snapshots: tuple[int, ...] = ()
+    """steps at which the first validation view is rendered whole, for a strip of how it forms;
+    at the end GIFs of the test cameras' views and depth are made as well"""
 
     num_gpus: int = 1
     """GPUs (or CPU processes) to train on"""

@@ -34,7 +34,10 @@ from training.collapse import CollapseGuard
 from training.keep_last import KeepLast
 from training.optim import make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
+from training.presets import PRESETS
 from training.progress import TrainingProgress
+from training.record import RunRecord
+from training.snapshots import Snapshots
 
 
 class NeRFSystem(LightningModule):
@@ -166,6 +169,9 @@ class NeRFSystem(LightningModule):
         self.validated_at = self.global_step
         self.log("val/loss", sum(self.val_losses) / len(self.val_losses), sync_dist=True)
         self.log("val/psnr", sum(self.val_psnrs) / len(self.val_psnrs), sync_dist=True)
+        # As train/psnr is defined: of the mean over all pixels, not the mean over views.
+        mean = torch.tensor(self.val_losses).mean()
+        self.log("val/psnr_pixels", -10 * torch.log10(mean), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["scene"] = self.scene.plain()
@@ -185,11 +191,13 @@ def main() -> None:
 
 
 def read_options() -> TrainOptions:
-    """The command line's options, over those of the checkpoint that it names."""
+    """The command line's options, over those of the checkpoint or preset that it names."""
     options = parse(TrainOptions)
     if options.ckpt_path:
         kept = read_checkpoint(Path(options.ckpt_path)).options
         options = parse(TrainOptions, default=from_plain(TrainOptions, kept))
+    elif options.preset:
+        options = parse(TrainOptions, default=PRESETS[options.preset])
     return options
 
 
@@ -231,7 +239,15 @@ def train(options: TrainOptions) -> str | None:
         max_epochs=-1 if limited else options.num_epochs,
         max_steps=options.max_steps or -1,
         logger=TensorBoardLogger("logs", name=options.exp_name, default_hp_metric=False),
-        callbacks=[clock, guard, TrainingProgress(clock), checkpoints, keep_last],
+        callbacks=[
+            clock,
+            guard,
+            TrainingProgress(clock),
+            checkpoints,
+            keep_last,
+            RunRecord(options, clock, keep_last),
+            *([Snapshots(options.snapshots, clock, keep_last)] if options.snapshots else []),
+        ],
         val_check_interval=validate_every,
         check_val_every_n_epoch=None if validate_every else 1,
         num_sanity_val_steps=1,  # draws the picture of step 0

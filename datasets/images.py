@@ -103,9 +103,24 @@ class Photos:
     def mask(self, index: int) -> Bool[Tensor, "height width"] | None:
         return None if self.valid is None else self._view(self.valid, index)
 
+    def locate(self, pixel: Int[Tensor, "ray"]) -> tuple[Tensor, Tensor, Tensor]:
+        """The photo, column and row of each pixel of the buffer."""
+        return locate(pixel, self.offsets, self.widths)
+
     def _view(self, flat: Tensor, index: int) -> Tensor:
         start, end = self.offsets[index], self.offsets[index + 1]
         return flat[start:end].unflatten(0, (-1, int(self.widths[index])))
+
+
+def locate(
+    pixel: Int[Tensor, "ray"], offsets: Int[Tensor, "edge"], widths: Int[Tensor, "image"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The photo, column x and row y of pixels of a flat buffer as in Photos."""
+    image = torch.searchsorted(offsets, pixel, right=True) - 1
+    within = pixel - offsets[image]
+    width = widths[image]
+    y = torch.div(within, width, rounding_mode="floor")
+    return image, within - y * width, y
 
 
 def photo_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -192,8 +207,10 @@ def _decode(path: Path, upright: bool) -> NDArray[np.uint8]:
         try:
             turned = ImageOps.exif_transpose(image) if upright else image
             if turned.mode.startswith(("I", "F")):  # 16 bits a channel, which convert() would clip
-                grey = np.asarray(turned, dtype=np.float64)
-                grey = grey / (65535 if grey.max() > 255 else 255)
+                grey = np.nan_to_num(np.asarray(turned, dtype=np.float64)).clip(min=0)
+                sixteen = turned.mode.startswith("I;16") or grey.max() > 255
+                floats = turned.mode == "F" and grey.max() <= 1
+                grey = (grey / (65535 if sixteen else 1 if floats else 255)).clip(max=1)
                 return np.repeat((255 * grey + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
             clear = turned.has_transparency_data
             return np.asarray(turned.convert("RGBA" if clear else "RGB"))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .cameras import Cameras
-from .images import Photos
+from .images import Photos, locate
 from .rays import Bounds, Rays, cast_rays
 from .shuffle import Shuffle
 
@@ -104,11 +104,8 @@ class RayLoader:
     def _cast(self, index: Tensor) -> tuple[Rays, Tensor]:
         if self.allowed is not None:
             index = self.allowed[index]
-        image = torch.searchsorted(self.offsets, index, right=True) - 1
-        pixel = index - self.offsets[image]
-        width = self.widths[image]
-        y = torch.div(pixel, width, rounding_mode="floor")
-        rays = cast_rays(self.cameras, self.bounds, image, pixel - y * width, y)
+        image, x, y = locate(index, self.offsets, self.widths)
+        rays = cast_rays(self.cameras, self.bounds, image, x, y)
         return rays, self.pixels[index].float().div_(255)
 
 

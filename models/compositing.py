@@ -55,3 +55,28 @@ def composite(
     if background:
         colour = colour + background * (1 - opacity[:, None])
     return Rendering(colour, (weights * t).sum(dim=1), opacity, weights, t)
+
+
+def volrend(
+    sigmas: Float[Tensor, "ray sample"] | Float[Tensor, "ray sample 1"],
+    rgbs: Float[Tensor, "ray sample 3"],
+    step_size: float | Float[Tensor, "..."],
+    background: float = 0.0,
+) -> Float[Tensor, "ray 3"]:
+    """The volume rendering integral as a sum (NeRF, equation 3), for samples a step apart.
+
+    C = sum_i T_i (1 - exp(-sigma_i delta)) c_i with T_i = exp(-sum_{j<i} sigma_j delta).
+
+    Args:
+        sigmas: densities, not negative.
+        rgbs: colours in [0, 1].
+        step_size: delta; one for all samples, or one for each (as sigmas).
+        background: grey level behind the last sample.
+    """
+    if sigmas.dim() == rgbs.dim():
+        sigmas = sigmas.squeeze(-1)
+    deltas = torch.as_tensor(step_size, dtype=sigmas.dtype, device=sigmas.device)
+    if deltas.dim() > sigmas.dim():
+        deltas = deltas.squeeze(-1)
+    weights = composite_weights(sigmas, deltas.expand_as(sigmas))
+    return composite(weights, rgbs, torch.zeros_like(sigmas), background).rgb

@@ -88,3 +88,32 @@ def sample_lengths(t: Float[Tensor, "ray sample"], rays: Rays) -> Float[Tensor, 
     last = torch.full_like(t[:, :1], _INFINITY)
     deltas = torch.cat([t[:, 1:] - t[:, :-1], last], dim=1)
     return deltas * rays.directions.norm(dim=1, keepdim=True)
+
+
+def sample_along_rays(
+    rays_o: Float[Tensor, "ray 3"],
+    rays_d: Float[Tensor, "ray 3"],
+    near: float = 2.0,
+    far: float = 6.0,
+    n_samples: int = 64,
+    perturb: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "ray sample 3"]:
+    """Points o + t d with t from near to far, evenly spaced or shaken (NeRF, equation 2).
+
+    Args:
+        rays_o, rays_d: origins and unit directions.
+        near, far: the distances between which points are taken, both included.
+        perturb: move each point at random between the middles to its neighbours, so that over
+            many steps every place along the ray is visited.
+        generator: of the random moves; by default torch's own.
+    """
+    if perturb and generator is None:
+        seed = int(torch.randint(2**31, ()))
+        generator = torch.Generator(rays_o.device).manual_seed(seed)
+    bound = rays_o.new_ones(len(rays_o))
+    image = torch.zeros(len(rays_o), dtype=torch.long, device=rays_o.device)
+    rays = Rays(rays_o, rays_d, rays_d, near * bound, far * bound, image)
+    return rays.points(
+        stratified_samples(rays, n_samples, perturb=float(perturb), generator=generator)
+    )

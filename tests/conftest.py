@@ -11,7 +11,11 @@ from jaxtyping import install_import_hook
 import tests.typecheck  # noqa: F401  (the hook below names it)
 
 install_import_hook(
-    ["capture", "datasets", "models", "writing", "training", "metrics"], "tests.typecheck.check"
+    [
+        *("datasets", "models", "training", "metrics", "writing"),
+        *("capture", "imagefit", "rayplot", "figures"),
+    ],
+    "tests.typecheck.check",
 )
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -46,6 +48,17 @@ class TrainingClock(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
+            self._resumed_at = time.perf_counter()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still while the block runs."""
+        running = self._resumed_at is not None
+        if running:
+            self._count()
+            self._resumed_at = None
+        yield
+        if running:
             self._resumed_at = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:

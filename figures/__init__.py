@@ -1,0 +1,1 @@
+"""Figures for a student's report, and for the pages that our commands write."""

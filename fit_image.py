@@ -1,0 +1,23 @@
+"""Fit a network to one image, or a sweep of networks: python fit_image.py --image photo.jpg."""
+
+from __future__ import annotations
+
+from errors import run_command
+from imagefit.fit import fit, paint_again
+from imagefit.options import FitOptions
+from imagefit.sweep import sweep
+from opt import parse
+
+
+def main() -> None:
+    options = parse(FitOptions)
+    if options.ckpt_path is not None:
+        paint_again(options)
+    elif options.sweep:
+        sweep(options)
+    else:
+        fit(options)
+
+
+if __name__ == "__main__":
+    run_command(main)

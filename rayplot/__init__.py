@@ -1,0 +1,1 @@
+"""Cameras, rays and sample points, drawn so that a wrong convention is seen."""

@@ -1,0 +1,1 @@
+"""HTML pages of results that need nothing but a browser and the file itself."""

@@ -1,0 +1,144 @@
+"""What a report says, in the form that its template takes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from opt import TrainOptions, plain
+
+from . import pictures
+from .page import data_uri
+from .run import Run
+
+_LARGEST_GIF = 12_000_000  # bytes; beyond it the MP4 beside it is taken
+
+
+def epoch_ends(run: Run) -> dict[int, int]:
+    """The last logged step of each epoch that is over, by its number from 1."""
+    series = run.log.series("epoch")
+    ends: dict[int, int] = {}
+    for step, epoch in zip(series.steps, series.values, strict=True):
+        ends[int(epoch) + 1] = step
+    running = run.record.get("epoch", 0) + 1
+    return {epoch: step for epoch, step in ends.items() if epoch < running or epoch < max(ends)}
+
+
+def epoch_table(run: Run, epochs: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Figures after the chosen epochs, as far as the run got."""
+    ends = epoch_ends(run)
+    return [
+        {
+            "epoch": epoch,
+            "step": ends[epoch],
+            **{
+                tag.replace("/", "_"): run.log.series(tag).at(ends[epoch] + 1)
+                for tag in ("train/psnr", "train/loss", "val/psnr", "val/loss")
+            },
+        }
+        for epoch in epochs
+        if epoch in ends
+    ]
+
+
+def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
+    """All that the template shows of one run; its figures are written to `folder`."""
+    record = run.record
+    compared = run.compared()
+    held_out = compared[-1].photo if compared else None
+    sliders = []
+    for number, view in enumerate(compared):
+        photo, image, error = pictures.comparison(folder, run, number, view)
+        sliders.append(
+            {
+                "name": view.name,
+                "photo": data_uri(photo),
+                "image": data_uri(image),
+                "error": data_uri(error),
+                "small": view.photo.shape[1] < 200,
+            }
+        )
+    depth = next((view.depth for view in compared if view.depth is not None), None)
+    if depth is not None:
+        pictures.write_png(folder / f"{run.name}_depth.png", depth.copy())
+    report = run.capture("capture_report.json")
+    return {
+        "name": run.name,
+        "state": "not finished" if run.state == "training" else run.state,
+        "step": run.step,
+        "missing": run.missing,
+        "record": record,
+        "options": _options(record),
+        "all_options": record.get("options", {}),
+        "seconds": _duration(record.get("seconds")),
+        "last": {
+            tag: (series.values[-1] if (series := run.log.series(tag)).values else None)
+            for tag in ("train/psnr", "val/psnr", "val/psnr_pixels", "train/psnr_whole_views")
+        },
+        "capture": _capture(report) if report else None,
+        "photos": _embedded(run.photos),
+        "contact_sheet": _embedded(run.capture("contact_sheet.png")),
+        "cameras": _embedded(run.capture("cameras.png") or pictures.cameras(folder, run)),
+        "strip": _embedded(pictures.strip(folder, run, held_out)),
+        "sliders": sliders,
+        "depth": _embedded(folder / f"{run.name}_depth.png") if depth is not None else None,
+        "videos": [_video(caption, path) for caption, path in run.videos()],
+        "metrics": run.metrics,
+        "results": run.results,
+        "epochs": epoch_table(run, epochs),
+        "commands": _commands(run),
+    }
+
+
+def _options(record: dict[str, Any]) -> dict[str, Any]:
+    """Options that differ from their defaults."""
+    defaults = plain(TrainOptions())
+    return {
+        name: value
+        for name, value in record.get("options", {}).items()
+        if defaults.get(name) != value
+    }
+
+
+def _duration(seconds: float | None) -> str | None:
+    if not seconds:
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
+
+
+def _capture(path: Path) -> dict[str, Any]:
+    report = json.loads(path.read_text())
+    return {
+        "placed": report.get("placed"),
+        "photos": len(report.get("photos", [])),
+        "kind": report.get("capture"),
+        "advice": report.get("advice", []),
+    }
+
+
+def _commands(run: Run) -> list[str]:
+    commands = [run.record["command"]] if "command" in run.record else []
+    checkpoint = (run.metrics or {}).get("ckpt_path") or f"ckpts/{run.name}/last.ckpt"
+    commands.append(shlex.join(["python", "eval.py", "--ckpt_path", checkpoint]))
+    return commands
+
+
+def _embedded(path: Path | None) -> str | None:
+    return None if path is None else data_uri(path)
+
+
+def _video(caption: str, path: Path) -> dict[str, str]:
+    film = path.with_suffix(".mp4")
+    if path.stat().st_size > _LARGEST_GIF and film.is_file():
+        path = film
+    return {"caption": caption, "uri": data_uri(path), "kind": path.suffix[1:]}

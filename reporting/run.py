@@ -1,0 +1,202 @@
+"""A run, as far as its training and evaluation have written it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from datasets.scene import Scene
+from errors import UserError
+from training.record import CAPTURE, PHOTOS, RUN, SCENE
+from training.snapshots import DEPTH_GIF, FOLDER, VIEWS_GIF
+
+from .events import Log, Picture, read_log, split_comparison
+
+COMPARISON = "val/GT_pred_depth"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A held-out view after so many steps."""
+
+    step: int
+    image: Picture
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A view beside its photo."""
+
+    name: str
+    photo: Picture
+    image: Picture
+    depth: Picture | None = None
+
+    @property
+    def error(self) -> np.ndarray:
+        """Mean absolute difference of each pixel's colours, in [0, 1]."""
+        return np.abs(self.photo.astype(np.float32) - self.image).mean(-1) / 255
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything of a run that a report shows; what is not there is None or empty.
+
+    folder is the newest version_N of its logs; results is the folder of its evaluation.
+    """
+
+    name: str
+    folder: Path
+    log: Log
+    record: dict[str, Any]
+    scene: Scene | None
+    results: Path | None
+    metrics: dict[str, Any] | None
+
+    @property
+    def state(self) -> str:
+        return self.record.get("state", "unknown")
+
+    @property
+    def step(self) -> int:
+        """How far training got, as far as is known."""
+        logged = max((series.steps[-1] + 1 for series in self.log.scalars.values()), default=0)
+        return max(logged, self.record.get("step", 0))
+
+    @property
+    def missing(self) -> list[str]:
+        """What a finished and evaluated run would have, in words."""
+        found = []
+        if not self.record:
+            found.append("there is no record of its options and its end (run.json)")
+        elif self.state == "training":
+            found.append("training has not finished (or was killed)")
+        elif self.state != "finished":
+            found.append(f"training was {self.state}")
+        if not self.log.series("val/psnr").steps:
+            found.append("it has not been validated")
+        if self.results is None:
+            found.append("it has not been evaluated (python eval.py --ckpt_path ...)")
+        elif self.metrics is None:
+            found.append("its evaluation has no metrics.json (no photos to compare with)")
+        return found
+
+    @property
+    def photos(self) -> Path | None:
+        return _existing(self.folder / PHOTOS)
+
+    def capture(self, name: str) -> Path | None:
+        return _existing(self.folder / CAPTURE / name)
+
+    def shots(self, count: int = 8) -> list[Shot]:
+        """The first held-out view over time: the run's snapshots, else `count` validations."""
+        paths = sorted((self.folder / FOLDER).glob("step_*.png"))
+        if len(paths) > 1:  # somebody chose these steps
+            return [Shot(int(path.stem[5:]), _read(path)) for path in paths]
+        logged = self.log.images.get(COMPARISON, [])
+        shots = [Shot(step, split_comparison(image)[1]) for step, image in logged]
+        # Closer together at the start, where most happens.
+        picks = np.geomspace(1, len(shots), min(count, len(shots))).round().astype(int) - 1
+        return [shots[i] for i in np.unique(picks)] if shots else []
+
+    def compared(self) -> list[Compared]:
+        """Views beside their photos: those that evaluation left, else the one of validation."""
+        found = []
+        if self.results is not None:
+            for path in sorted((self.results / "examples").glob("*_photo.png")):
+                number = path.name.split("_")[0]
+                image = _existing(self.results / f"{number}.png")
+                if image is not None:
+                    rows = (self.metrics or {}).get("views", [])
+                    known = int(number) < len(rows)
+                    quality = f", {rows[int(number)]['psnr']:.2f} dB" if known else ""
+                    found.append(Compared(f"view {number}{quality}", _read(path), _read(image)))
+        logged = self.log.images.get(COMPARISON, [])
+        if logged:
+            step, encoded = logged[-1]
+            found.append(Compared(f"validation, step {step}", *split_comparison(encoded)))
+        return found
+
+    def videos(self) -> list[tuple[str, Path]]:
+        """Captions and files of what moves."""
+        found = []
+        if self.results is not None:
+            for path in sorted(self.results.glob("*.gif")):
+                kind = "depth" if "_depth" in path.stem else "rendered views"
+                found.append((f"{kind} ({path.name})", path))
+        for name, caption in (
+            (VIEWS_GIF, "novel views along the test cameras"),
+            (DEPTH_GIF, "their depth, nearer is lighter"),
+        ):
+            path = self.folder / name
+            if path.is_file():
+                found.append((caption, path))
+        return found
+
+
+def load_run(name: str, logs: Path, results: Path | None) -> Run:
+    """Read what there is of a run. Raises UserError where there is nothing.
+
+    Args:
+        name: the run's --exp_name.
+        logs: the folder logs/.
+        results: the evaluation's folder; by default where eval.py writes it.
+    """
+    versions = sorted(
+        (path for path in (logs / name).glob("version_*") if path.name[8:].isdigit()),
+        key=lambda path: int(path.name[8:]),
+    )
+    versions = [path for path in versions if any(path.glob("events.out.tfevents.*"))]
+    if not versions:
+        there = sorted(path.name for path in logs.glob("*")) if logs.is_dir() else []
+        raise UserError(
+            f"{logs / name}: no such run; "
+            + (f"there are {', '.join(there)}" if there else "train one first")
+        )
+    chain = [versions[-1]]
+    for version in reversed(versions[:-1]):
+        if _read_json(chain[0] / RUN).get("first_step", 0) == 0:
+            break  # it began anew
+        chain.insert(0, version)
+    record = _read_json(chain[-1] / RUN)
+    scene_values = _read_json(chain[-1] / SCENE)
+    scene = Scene.from_plain(scene_values) if scene_values else None
+    folder = results or _results_folder(record)
+    metrics = _read_json(folder / "metrics.json") if folder is not None else {}
+    measured = metrics.get("ckpt_path")
+    if results is None and measured and Path(measured).parent.name != name:
+        folder, metrics = None, {}  # the evaluation there is another run's
+    if folder is not None and not any(folder.glob("*.gif")) and not metrics:
+        folder = None
+    return Run(name, chain[-1], read_log(chain), record, scene, folder, metrics or None)
+
+
+def _results_folder(record: dict[str, Any]) -> Path | None:
+    options = record.get("options", {})
+    if not options:
+        return None
+    return _existing(Path("results") / str(options.get("dataset_name")) / str(record.get("scene")))
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove it or train again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _read(path: Path) -> Picture:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

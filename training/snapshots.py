@@ -1,0 +1,138 @@
+"""A held-out view as it forms: its reconstruction at chosen steps, and the figures at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from datasets.rays import Bounds, image_rays
+from metrics import psnr
+from models.rendering import Picture
+from writing.files import write_png
+from writing.video import write_gif
+
+from .clock import TrainingClock
+from .keep_last import KeepLast
+from .pictures import to_8_bit
+from .record import log_folder
+
+FOLDER, STRIP, VIEWS_GIF, DEPTH_GIF = (
+    "snapshots",
+    "strip.png",
+    "novel_views.gif",
+    "depth_ramp.gif",
+)
+_FPS = 12
+
+
+def snapshot_name(step: int) -> str:
+    return f"step_{step:06d}.png"
+
+
+def ramp_depth(picture: Picture, bounds: Bounds) -> Float[Tensor, "ray"]:
+    """The weights applied to a ramp from 1 at `near` to 0 at `far`: nearer is lighter.
+
+    sum_i w_i (far - t_i) / (far - near), from the sums of w_i and of w_i t_i.
+    """
+    return (bounds.far * picture.opacity - picture.depth) / (bounds.far - bounds.near)
+
+
+class Snapshots(Callback):
+    """Renders the first validation view at chosen steps; at the end, a strip and two GIFs.
+
+    The GIFs fly along the test cameras: what they see, and its depth.
+
+    Args:
+        steps: after which a snapshot is taken; one is always taken at the end.
+        clock: stands still meanwhile.
+        keep_last: tells whether somebody waits for the end of an interrupted run.
+    """
+
+    def __init__(self, steps: tuple[int, ...], clock: TrainingClock, keep_last: KeepLast) -> None:
+        self.steps, self.clock, self.keep_last = set(steps), clock, keep_last
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._look(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        from figures.strip import draw_strip  # matplotlib takes a second, which no start should
+
+        folder = log_folder(trainer)
+        if folder is None or self.keep_last.interrupted:
+            return
+        system: Any = pl_module
+        self.steps.add(trainer.global_step)
+        self._look(trainer, system)
+        photo = system.val_photos.image(0).numpy()
+        paths = sorted((folder / FOLDER).glob("step_*.png"))
+        images = [np.asarray(Image.open(path)) for path in paths]
+        captions = [
+            f"iteration {int(path.stem[5:])}\n{psnr(image, photo):.2f} dB"
+            for path, image in zip(paths, images, strict=True)
+        ]
+        draw_strip(folder / STRIP, [*images, photo], [*captions, "photo\n"])
+        views, depths = [], []
+        for index in system.scene.splits["test"] or system.scene.splits["val"]:
+            image, picture, size = _render(system, index)
+            ramp = ramp_depth(picture, system.scene.bounds)
+            views.append(image)
+            depths.append(to_8_bit(ramp[:, None].expand(-1, 3), size))
+        write_gif(folder / VIEWS_GIF, views, _FPS)
+        write_gif(folder / DEPTH_GIF, depths, _FPS)
+        print(f"strip, novel views and depth: {folder}/")
+        alike = _whole_views(system)
+        system.logger.experiment.add_scalar("train/psnr_whole_views", alike, trainer.global_step)
+        print(
+            f"PSNR of whole training views, rendered and measured as in validation: {alike:.2f} dB"
+        )
+
+    def _look(self, trainer: Trainer, system: Any) -> None:
+        step = trainer.global_step
+        folder = log_folder(trainer)
+        if step not in self.steps or folder is None:
+            return
+        with self.clock.paused():
+            image, _, _ = _render(system, system.val_views[0])
+            write_png(folder / FOLDER / snapshot_name(step), image)
+
+
+def _whole_views(system: Any) -> float:
+    """PSNR over the pixels of as many training views as validation takes, defined as its own.
+
+    A training batch's PSNR is of randomly shifted samples, of which no photo is rendered.
+    """
+    train = system.scene.splits["train"]
+    count = min(len(train), len(system.val_views))
+    errors = []
+    for number in (i * len(train) // count for i in range(count)):
+        _, picture, _ = _render(system, train[number])
+        photo = system.train_photos.image(number).reshape(-1, 3).to(picture.rgb.device)
+        errors.append((picture.rgb - photo.float() / 255).square().mean())
+    return float(-10 * torch.log10(torch.stack(errors).mean()))
+
+
+@torch.no_grad()
+def _render(
+    system: Any, index: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Picture, tuple[int, int]]:
+    """Camera `index` of the scene: the image, what it was made of, and its size."""
+    width, height = system.scene.cameras.size[index].tolist()
+    rays = image_rays(system.scene.cameras.to(system.device), system.scene.bounds, index)
+    picture = system(rays)
+    return to_8_bit(picture.rgb, (width, height)), picture, (width, height)
