@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-DEMO_FLAGS := --img_wh 100 100 --netdepth 5 --netskip 3 --netwidth 96 --N_emb_xyz 7 \
-  --N_samples 24 --N_importance 24 --noise_std 0 --lr 1.5e-3 --lr_scheduler cosine \
-  --max_steps 1500 --val_every_steps 500 --val_rays 2500
+DEMO_FLAGS := --img_wh 100 100 --near 2.4 --far 5.6 --N_samples 64 --N_importance 0 \
+  --netdepth 4 --netskip 2 --netwidth 96 --N_emb_xyz 7 --noise_std 0 --lr 2e-3 \
+  --lr_scheduler cosine --max_steps 2500 --val_every_steps 500 --val_rays 2500
 
 .PHONY: setup demo test lint clean
 
