@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +151,7 @@ def test_images_of_any_mode(tmp_path, mode, value, expected):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_of_a_hundred_photos(tmp_path):
     """100 photos of 800x800 RGBA, as the synthetic scenes have: under 600 MB for all."""
     root = write_blender(tmp_path / "ball", train=100, size=8)
