@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO_FLAGS := --img_wh 100 100 --near 2.4 --far 5.6 --N_samples 64 --N_importance 0 \
   --netdepth 4 --netskip 2 --netwidth 96 --N_emb_xyz 7 --noise_std 0 --lr 2e-3 \
-  --lr_scheduler cosine --max_steps 2500 --val_every_steps 500 --val_rays 2500
+  --lr_scheduler cosine --max_steps 3000 --val_every_steps 500 --val_rays 2500
 
 .PHONY: setup demo test lint clean
 

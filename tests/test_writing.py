@@ -52,7 +52,7 @@ def test_gif_loops_at_its_speed_with_its_colours(tmp_path, fps, duration):
             read.append(np.asarray(frame.convert("RGB")).astype(float))
     assert len(read) == 6
     for got, expected in zip(read, frames(), strict=True):
-        assert np.abs(got - expected).mean() < 4
+        assert np.abs(got - expected).mean() < 1.5
 
 
 @pytest.mark.parametrize("size", [(30, 41), (32, 40), (31, 33)])

@@ -18,21 +18,16 @@ Frame = UInt8[np.ndarray, "height width 3"]
 def write_gif(path: Path, frames: Sequence[Frame], fps: int) -> None:
     """Write a GIF that loops for ever.
 
-    All frames share one palette, made from some of them, so that colours do not flicker. The
-    format counts time in hundredths of a second, and players slow down what is shorter than two.
+    Each frame has the 256 colours that suit it best and is not dithered: at the size of these
+    pictures dithering shows as noise. The format counts time in hundredths of a second, and
+    players slow down what is shorter than two.
     """
     duration = max(20, 10 * round(100 / fps))
-    palette = _shared_palette(frames)
-    images = [Image.fromarray(frame).quantize(palette=palette) for frame in frames]
+    images = [Image.fromarray(f).quantize(256, Image.Quantize.MEDIANCUT) for f in frames]
     with replacing(path) as temporary:
         images[0].save(
             temporary, save_all=True, append_images=images[1:], duration=duration, loop=0
         )
-
-
-def _shared_palette(frames: Sequence[Frame]) -> Image.Image:
-    some = [frames[i] for i in np.linspace(0, len(frames) - 1, min(6, len(frames))).astype(int)]
-    return Image.fromarray(np.concatenate(some)).quantize(256, Image.Quantize.MEDIANCUT)
 
 
 def write_mp4(path: Path, frames: Sequence[Frame], fps: int) -> None:
