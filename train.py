@@ -215,6 +215,10 @@ def train(options: TrainOptions) -> str | None:
         f"on {devices} {accelerator.upper()}"
     )
 
+    width, height = scene.cameras.size[scene.splits["train"]].amax(dim=0).tolist()
+    if max(width, height) > 2000:
+        print(f"large photos: --img_wh {width // 4} {height // 4} would take a sixteenth of memory")
+
     folder = Path("ckpts") / options.exp_name
     clock = TrainingClock(options.batch_size, options.max_time)
     guard = CollapseGuard()

@@ -17,8 +17,7 @@ from .poses import (
     check_poses,
     focus_point,
     is_forward_facing,
-    normalize,
-    up_direction,
+    world_up,
 )
 from .scene import Scene, make_cameras, scene_name
 from .sparse import camera_to_world, depth_bounds, read_model, registered
@@ -60,9 +59,8 @@ def load_colmap(options: SceneOptions) -> Scene:
             raise UserError(f"{root}: all cameras stand at one point; a scene needs several places")
         to_input = np.diag([units, units, units, 1.0])
         to_input[:3, 3] = centre
-        x, y, z = normalize(up_direction(poses)).tolist()
-        # prepare.py puts scenes upright: take +z as exact where the cameras agree.
-        up = (0.0, 0.0, 1.0) if z > 0.9 else (x, y, z)
+        x, y, z = world_up(poses).tolist()
+        up = (x, y, z)
 
     views = [
         _view(root, image.name, model.cameras[image.camera_id], photo)

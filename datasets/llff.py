@@ -13,7 +13,7 @@ from opt import SceneOptions
 
 from .arrays import load_array
 from .images import Frame, find_mask, list_photos, photo_size
-from .poses import apply, average_pose, check_poses, is_forward_facing, up_direction
+from .poses import apply, average_pose, check_poses, is_forward_facing, world_up
 from .scene import Scene, make_cameras, scene_name
 from .views import bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
 
@@ -52,6 +52,8 @@ def load_llff(options: SceneOptions) -> Scene:
         nearest = options.near
     units = 0.75 * nearest
     to_input = average_pose(poses) @ np.diag([units, units, units, 1.0])
+    # Few of these files have +z up, but prepare.py's have, to the degree.
+    up = np.linalg.inv(to_input[:3, :3]) @ world_up(poses, agreement=0.99) * units
     poses = apply(np.linalg.inv(to_input), poses)
 
     frames, intrinsics = [], []
@@ -68,7 +70,7 @@ def load_llff(options: SceneOptions) -> Scene:
     near = float(bounds.min()) / units
     # nerf_pl's bound: what lies farther than this behind an object is not worth the samples.
     far = min(8 * near, float(bounds.max()) / units)
-    x, y, z = (0.0, 1.0, 0.0) if forward else up_direction(poses).tolist()
+    x, y, z = (0.0, 1.0, 0.0) if forward else up.tolist()
     return Scene(
         name=scene_name(root),
         cameras=cameras,
@@ -138,5 +140,7 @@ def _mismatch(root: Path, photos: list[Path], poses: int) -> str:
                 label = str(number).zfill(len(digits[1]))
                 gaps.append(sample.stem[: digits.start(1)] + label + sample.suffix)
     missing = poses - len(photos)
-    named = f": {', '.join(gaps)}" if len(gaps) == missing else ""
+    named = f": {', '.join(gaps)}"
+    if len(gaps) != missing:  # the first or the last ones, or names without numbers
+        named = f" (there are {photos[0].name} to {photos[-1].name})"
     return f"{text}; {missing} missing{named}; put them back, or solve the poses again"

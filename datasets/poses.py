@@ -95,5 +95,15 @@ def up_direction(poses: Poses) -> Float[np.ndarray, "3"]:
     return up * (1.0 if up @ mean_up >= 0 else -1.0)
 
 
+def world_up(poses: Poses, agreement: float = 0.9) -> Float[np.ndarray, "3"]:
+    """Up in a file's coordinates: +z exactly where the cameras agree with it, else theirs.
+
+    Args:
+        agreement: cosine of the angle to +z up to which it is taken.
+    """
+    up = normalize(up_direction(poses))
+    return np.array([0.0, 0.0, 1.0]) if up[2] > agreement else up
+
+
 def normalize(v: np.ndarray) -> np.ndarray:
     return v / np.linalg.norm(v)

@@ -21,8 +21,7 @@ from .poses import (
     check_poses,
     focus_point,
     is_forward_facing,
-    normalize,
-    up_direction,
+    world_up,
 )
 from .scene import Scene, make_cameras, scene_name
 from .views import Intrinsics, bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
@@ -270,9 +269,5 @@ def _around_subject(poses: Poses) -> tuple[np.ndarray, tuple[float, float, float
         raise UserError("all cameras stand at one point: a scene needs several places")
     to_input = np.diag([scale, scale, scale, 1.0])
     to_input[:3, 3] = centre
-    up = up_direction(poses)
-    # These formats have +z up; take it as exact where the cameras agree.
-    if up[2] > 0.9:
-        up = np.array([0.0, 0.0, 1.0])
-    x, y, z = normalize(up).tolist()
+    x, y, z = world_up(poses).tolist()
     return to_input, (x, y, z)

@@ -7,7 +7,7 @@ there is something to see.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .compositing import transmittance
@@ -15,8 +15,9 @@ from .field import Field
 
 # Behind this transmittance a sample adds less than the rounding of its ray's colour.
 _HIDDEN = 1e-6
-# With more visible samples than this, finding them costs more than it saves.
-_WORTHWHILE = 0.6
+# With a larger share of visible samples than this, finding them costs more than it saves; every
+# so many-th ray tells.
+_WORTHWHILE, _PROBE = 0.6, 32
 # Points at a time where no gradient is taken: activations that stay near the processor.
 _BLOCK = 16384
 
@@ -55,22 +56,35 @@ def shade(
     Args:
         deltas: length of the interval that each sample stands for.
     """
-    sigma = density_only(field, points, noise)
-    visible = (sigma > 0) & (transmittance(sigma, deltas) > _HIDDEN)
-    share = float(visible.float().mean())
-    if torch.is_grad_enabled() and share > _WORTHWHILE:
-        return shade_all(field, points, viewdirs, noise)
+    if torch.is_grad_enabled():
+        some = slice(None, None, _PROBE)
+        probe = visible_samples(
+            field, points[some], deltas[some], noise if noise is None else noise[some]
+        )
+        if float(probe.float().mean()) > _WORTHWHILE:
+            return shade_all(field, points, viewdirs, noise)
 
+    visible = visible_samples(field, points, deltas, noise)
     ray = visible.nonzero()[:, 0]
     raw, feature = field.density(points[visible])
     raw = raw.to(points.dtype)
     seen = field.activation(raw if noise is None else raw + noise[visible])
     rgb = field.color(feature, viewdirs[ray]).to(points.dtype)
-    empty = sigma.new_zeros(sigma.shape)
     return (
-        empty.masked_scatter(visible, seen),
-        sigma.new_zeros(points.shape).masked_scatter(visible[..., None], rgb),
+        torch.zeros_like(deltas).masked_scatter(visible, seen),
+        torch.zeros_like(points).masked_scatter(visible[..., None], rgb),
     )
+
+
+def visible_samples(
+    field: Field,
+    points: Float[Tensor, "ray sample 3"],
+    deltas: Float[Tensor, "ray sample"],
+    noise: Float[Tensor, "ray sample"] | None,
+) -> Bool[Tensor, "ray sample"]:
+    """Which samples have a density and are not behind what is opaque."""
+    sigma = density_only(field, points, noise)
+    return (sigma > 0) & (transmittance(sigma, deltas) > _HIDDEN)
 
 
 @torch.no_grad()
