@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import kornia
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
@@ -27,6 +26,8 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> float:
     Without padding, as in the original; images under 11 pixels are padded. With a mask, the mean
     over its pixels.
     """
+    import kornia  # here, since training never asks for it: a second and 40 MB at every start
+
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in (image, reference))
     padding = "valid" if min(image.shape[:2]) >= 11 and mask is None else "same"
     values = kornia.metrics.ssim(a, b, window_size=11, max_val=1.0, padding=padding)[0]
