@@ -15,13 +15,18 @@ from .poses import (
     apply,
     average_pose,
     check_poses,
-    focus_point,
     is_forward_facing,
-    world_up,
 )
 from .scene import Scene, make_cameras, scene_name
 from .sparse import camera_to_world, depth_bounds, read_model, registered
-from .views import Intrinsics, bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
+from .views import (
+    Intrinsics,
+    around_subject,
+    bounds_of,
+    fit_intrinsics,
+    forward_facing_bounds,
+    hold_out,
+)
 
 if TYPE_CHECKING:
     import pycolmap
@@ -53,14 +58,8 @@ def load_colmap(options: SceneOptions) -> Scene:
         units = 0.75 * (options.near or near)
         to_input = average_pose(poses) @ np.diag([units, units, units, 1.0])
     else:
-        centre = focus_point(poses)
-        units = float(np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean())
-        if not units > 0:
-            raise UserError(f"{root}: all cameras stand at one point; a scene needs several places")
-        to_input = np.diag([units, units, units, 1.0])
-        to_input[:3, 3] = centre
-        x, y, z = world_up(poses).tolist()
-        up = (x, y, z)
+        to_input, up = around_subject(poses)
+        units = float(to_input[0, 0])
 
     views = [
         _view(root, image.name, model.cameras[image.camera_id], photo)

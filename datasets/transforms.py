@@ -15,16 +15,21 @@ from opt import SceneOptions
 
 from .images import ENDINGS, Frame, Lens, photo_size
 from .poses import (
-    Poses,
     apply,
     average_pose,
     check_poses,
     focus_point,
     is_forward_facing,
-    world_up,
 )
 from .scene import Scene, make_cameras, scene_name
-from .views import Intrinsics, bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
+from .views import (
+    Intrinsics,
+    around_subject,
+    bounds_of,
+    fit_intrinsics,
+    forward_facing_bounds,
+    hold_out,
+)
 
 # Names of the distortion's terms in OpenCV's order.
 _DISTORTION = ("k1", "k2", "p1", "p2", "k3")
@@ -71,7 +76,7 @@ def load_transforms(options: SceneOptions) -> Scene:
         near = options.near if options.near is not None else 0.2 * abs(focus)
         to_input, up = pose @ np.diag([near, near, near, 1.0]), (0.0, 1.0, 0.0)
     else:
-        to_input, up = _around_subject(poses)
+        to_input, up = around_subject(poses)
     scene_poses = apply(np.linalg.inv(to_input), poses)
     cameras = make_cameras(
         scene_poses, [view.intrinsics for view in views], [view.frame.size for view in views]
@@ -259,15 +264,3 @@ def _splits(meta: dict[str, Any], names: list[str], holdout: int) -> dict[str, l
         listed["test"] = listed["test"] or listed["val"]
         return listed
     return hold_out(len(names), holdout)
-
-
-def _around_subject(poses: Poses) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """The similarity to the input's coordinates, and up, for cameras around a subject."""
-    centre = focus_point(poses)
-    scale = float(np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean())
-    if not scale > 0:
-        raise UserError("all cameras stand at one point: a scene needs several places")
-    to_input = np.diag([scale, scale, scale, 1.0])
-    to_input[:3, 3] = centre
-    x, y, z = world_up(poses).tolist()
-    return to_input, (x, y, z)

@@ -9,6 +9,7 @@ from opt import SceneOptions
 
 from .cameras import Cameras
 from .ndc import NDC
+from .poses import Poses, focus_point, world_up
 from .rays import Bounds
 
 Intrinsics = tuple[float, float, float, float]  # fx, fy, cx, cy in pixels
@@ -62,6 +63,24 @@ def forward_facing_bounds(cameras: Cameras, options: SceneOptions, units: float)
         if far <= 0:
             raise UserError(f"--far {options.far:.4g} is not beyond the near plane, {units:.4g}")
     return Bounds(0.0, far, NDC(2 * fx / width, 2 * fy / height))
+
+
+def around_subject(poses: Poses) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """The frame of a scene with cameras around a subject, whose scale networks take well.
+
+    The origin is where the cameras look, the unit their mean distance from there; the axes stay.
+
+    Returns:
+        the similarity (4, 4) to the input's coordinates, and up.
+    """
+    centre = focus_point(poses)
+    scale = float(np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean())
+    if not scale > 0:
+        raise UserError("all cameras stand at one point: a scene needs several places")
+    to_input = np.diag([scale, scale, scale, 1.0])
+    to_input[:3, 3] = centre
+    x, y, z = world_up(poses).tolist()
+    return to_input, (x, y, z)
 
 
 def hold_out(count: int, holdout: int) -> dict[str, list[int]]:
