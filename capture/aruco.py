@@ -114,21 +114,28 @@ def solve_pose(camera: TagCamera, corners: Corners, tag_size: float) -> TagPose 
     A square has two poses that look alike; the one that fits better is taken.
     """
     target = tag_corners(tag_size)
-    count, rotations, translations, _ = cv2.solvePnPGeneric(
-        target, corners, camera.matrix, camera.distortion, flags=cv2.SOLVEPNP_IPPE_SQUARE
-    )
     best: TagPose | None = None
-    for rotation, translation in list(zip(rotations, translations, strict=True))[:count]:
-        rotation, translation = cv2.solvePnPRefineLM(
-            target, corners, camera.matrix, camera.distortion, rotation, translation
+    # OpenCV's closed form, seldom, gives NaN for corners that it solves at the next call; the
+    # second method stands in for it.
+    for method in (cv2.SOLVEPNP_IPPE_SQUARE, cv2.SOLVEPNP_SQPNP):
+        count, rotations, translations, _ = cv2.solvePnPGeneric(
+            target, corners, camera.matrix, camera.distortion, flags=method
         )
-        shown, _ = cv2.projectPoints(
-            target, rotation, translation, camera.matrix, camera.distortion
-        )
-        error = float(np.sqrt(((shown.reshape(4, 2) - corners) ** 2).sum(1).mean()))
-        if best is None or error < best.error:
-            matrix = np.asarray(cv2.Rodrigues(rotation)[0])
-            best = TagPose(matrix, np.asarray(translation).reshape(3), error)
+        found = list(zip(rotations, translations, strict=True))[:count]
+        found += [
+            cv2.solvePnPRefineLM(
+                target, corners, camera.matrix, camera.distortion, rotation.copy(), shift.copy()
+            )
+            for rotation, shift in found
+        ]
+        for rotation, shift in found:
+            shown, _ = cv2.projectPoints(target, rotation, shift, camera.matrix, camera.distortion)
+            error = float(np.sqrt(((shown.reshape(4, 2) - corners) ** 2).sum(1).mean()))
+            if np.isfinite(error) and (best is None or error < best.error):
+                matrix = np.asarray(cv2.Rodrigues(rotation)[0])
+                best = TagPose(matrix, np.asarray(shift).reshape(3), error)
+        if best is not None:
+            break
     return best
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from capture.aruco import calibrate, find_tags, solve_pose
 from capture.pipeline import prepare
 from datasets import load_scene
 from datasets.paths import look_at
@@ -133,6 +135,33 @@ def test_photos_of_no_tag_are_refused(tmp_path):
         Image.fromarray(pattern(i, 300)).save(tmp_path / "photos" / f"{i}.png")
     with pytest.raises(UserError, match="no photo shows a tag"):
         run(tmp_path / "photos", tmp_path / "scene")
+
+
+def test_a_closed_form_that_fails_is_stood_in_for(monkeypatch):
+    """OpenCV's method for squares gave NaN now and then; the photo must not be lost."""
+    poses = tag_poses(8)
+    views = [find_tags(photograph_tag(pose)) for pose in poses]
+    camera = calibrate(views, TAG, SIZE)
+    expected = solve_pose(camera, views[0][7], TAG)
+    solve: Any = cv2.solvePnPGeneric
+
+    def fail(*args, flags, **kwargs):
+        found = solve(*args, flags=flags, **kwargs)
+        if flags == cv2.SOLVEPNP_IPPE_SQUARE:
+            return (
+                found[0],
+                [r * np.nan for r in found[1]],
+                [t * np.nan for t in found[2]],
+                found[3],
+            )
+        return found
+
+    monkeypatch.setattr(cv2, "solvePnPGeneric", fail)
+    got = solve_pose(camera, views[0][7], TAG)
+    assert expected is not None
+    assert got is not None
+    np.testing.assert_allclose(got.rotation, expected.rotation, atol=1e-3)
+    np.testing.assert_allclose(got.translation, expected.translation, atol=1e-4)
 
 
 def test_options_go_together():
