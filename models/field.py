@@ -1,11 +1,14 @@
-"""What a field is, to everything that renders one."""
+"""What a field is, to everything that renders or trains one."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from datasets.rays import Rays
 
 
 @runtime_checkable
@@ -24,4 +27,28 @@ class Field(Protocol):
         self, feature: Float[Tensor, "*batch channel"], viewdirs: Float[Tensor, "*#batch 3"]
     ) -> Float[Tensor, "*batch 3"]:
         """RGB in [0, 1] seen along unit directions."""
+        ...
+
+
+@runtime_checkable
+class GrowingField(Protocol):
+    """A field that gets finer as it is trained."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters ("params") with their own learning rates ("lr"), for an optimizer."""
+        ...
+
+    def grow(
+        self, progress: float, step: int, draw: Callable[[int], Rays]
+    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """Called before each step: refine, where it is time to.
+
+        Args:
+            progress: the share of the training that is done, from 0 to 1.
+            step: steps done.
+            draw: that many rays of random training pixels.
+
+        Returns:
+            Parameters that were replaced by others of another shape, each with the new one.
+        """
         ...

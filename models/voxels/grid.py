@@ -1,0 +1,150 @@
+"""The corners of occupied cells, on a fine lattice and on coarser ones that are added to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..occupancy import Occupancy
+from ..space import Axes, Lattice
+
+# Spacing of the lattices, in cells. What is smooth is learned on the coarse one, which each ray
+# touches in fewer places: the same quality takes fewer steps.
+SPACINGS = (1, 4)
+_CORNERS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))
+
+
+@dataclass(frozen=True)
+class Level:
+    """One lattice of corners.
+
+    Attributes:
+        spacing: in cells.
+        dims: corners along x, y and z.
+        corners: positions, in the flattened lattice, of those that an occupied cell needs.
+        first: their place in the table.
+    """
+
+    spacing: int
+    dims: tuple[int, int, int]
+    corners: Int[Tensor, "corner"]
+    first: int
+
+
+class VoxelGrid(Occupancy):
+    """Occupied cells, and the rows of a table that hold their corners' values.
+
+    Attributes:
+        rows: (cell, 8 corners of each level) int32.
+        shares: for each level but the finest, where a cell lies in its coarse cell, (cell, 3).
+        size: rows of the table.
+    """
+
+    def __init__(self, lattice: Lattice, mask: Bool[Tensor, "x y z"]) -> None:
+        super().__init__(lattice, mask)
+        index = self.indices()
+        self.levels: list[Level] = []
+        self.shares: list[Float[Tensor, "cell 3"]] = []
+        self.size = 0
+        rows = []
+        for spacing in SPACINGS:
+            nx, ny, nz = (-(-n // spacing) + 1 for n in lattice.dims)
+            coarse = torch.div(index, spacing, rounding_mode="floor")
+            base = (coarse[:, 0] * ny + coarse[:, 1]) * nz + coarse[:, 2]
+            steps = base.new_tensor([(i * ny + j) * nz + k for i, j, k in _CORNERS])
+            positions = base[:, None] + steps
+            number = torch.zeros(nx * ny * nz, dtype=torch.int32, device=base.device)
+            number[positions.view(-1)] = 1
+            corners = number.nonzero().squeeze(1)
+            number[corners] = torch.arange(
+                self.size, self.size + len(corners), dtype=torch.int32, device=base.device
+            )
+            rows.append(number[positions])
+            self.levels.append(Level(spacing, (nx, ny, nz), corners, self.size))
+            self.size += len(corners)
+            if spacing > 1:
+                self.shares.append((index - coarse * spacing).float() / spacing)
+        self.rows = torch.cat(rows, dim=1).contiguous()
+
+    def corner_coordinates(self) -> Float[Tensor, "corner 3"]:
+        """Grid coordinates of the finest level's corners."""
+        level = self.levels[0]
+        return torch.stack(torch.unravel_index(level.corners, level.dims), dim=1).float()
+
+    def weights(
+        self, cell: Int[Tensor, "sample"], within: Axes
+    ) -> tuple[Float[Tensor, "sample corner"], list[Axes]]:
+        """Trilinear weights of all levels' corners, and the places within each level's cell."""
+        places = [within]
+        for spacing, share in zip(SPACINGS[1:], self.shares, strict=True):
+            x, y, z = share.index_select(0, cell).unbind(1)
+            places.append(
+                (
+                    x.add(within[0], alpha=1 / spacing),
+                    y.add(within[1], alpha=1 / spacing),
+                    z.add(within[2], alpha=1 / spacing),
+                )
+            )
+        out = within[0].new_empty(len(cell), 8 * len(places))
+        for level, place in enumerate(places):
+            trilinear(place, out[:, 8 * level : 8 * level + 8])
+        return out, places
+
+    def resample(self, tables: list[Tensor], empty: list[float], to: VoxelGrid) -> list[Tensor]:
+        """What the tables (row, channel) hold at the finest corners of another grid.
+
+        Args:
+            empty: what corners count that this grid does not have, for each table.
+        """
+        cube = to.corner_coordinates() * self.rows.new_tensor(
+            to.lattice.edge, dtype=torch.float32
+        ) + self.rows.new_tensor(to.lattice.low, dtype=torch.float32)
+        low, edge = (cube.new_tensor(v) for v in (self.lattice.low, self.lattice.edge))
+        results = [cube.new_zeros(to.size, table.shape[1]) for table in tables]
+        for level in self.levels:
+            dims = torch.tensor(level.dims, device=cube.device)
+            number = torch.full(
+                (int(dims.prod()),), self.size, dtype=torch.int32, device=cube.device
+            )
+            number[level.corners] = torch.arange(
+                level.first,
+                level.first + len(level.corners),
+                dtype=torch.int32,
+                device=cube.device,
+            )
+            fill = 1.0 if level.spacing == 1 else 0.0
+            padded = [
+                torch.cat([table, table.new_full((1, table.shape[1]), fill * value)])
+                for table, value in zip(tables, empty, strict=True)
+            ]
+            for begin in range(0, len(cube), _AT_ONCE):
+                part = slice(begin, begin + _AT_ONCE)
+                place = (cube[part] - low) / (edge * level.spacing)
+                place = torch.minimum(place.clamp_min(0), dims - 1.001)
+                base = place.long()
+                weights = place.new_empty(len(place), 8)
+                trilinear((place - base).unbind(1), weights)  # type: ignore[arg-type]
+                for corner, offset in enumerate(_CORNERS):
+                    i, j, k = (base + base.new_tensor(offset)).unbind(1)
+                    row = number[(i * dims[1] + j) * dims[2] + k]
+                    for result, table in zip(results, padded, strict=True):
+                        result[begin : begin + len(place)].add_(
+                            weights[:, corner, None] * table[row]
+                        )
+        return results
+
+
+_AT_ONCE = 1 << 17
+
+
+def trilinear(place: Axes, out: Float[Tensor, "sample 8"]) -> None:
+    """The weights of a cell's corners (x outermost, z innermost) for places within it."""
+    x, y, z = place
+    far, near = z, 1 - z
+    for corner, (a, b) in enumerate(((1 - x, 1 - y), (1 - x, y), (x, 1 - y), (x, y))):
+        area = a * b
+        torch.mul(area, near, out=out[:, 2 * corner])
+        torch.mul(area, far, out=out[:, 2 * corner + 1])

@@ -1,0 +1,77 @@
+"""Adam that touches only the rows of a table that a step has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class LazyAdam(torch.optim.Adam):
+    """Adam (Kingma and Ba 2015); a parameter with a sparse gradient is a table updated by rows.
+
+    Rows without a gradient keep their values and moments: a step costs what it has seen, not
+    what the table holds, and a row that is seen rarely forgets nothing in between. Unlike
+    torch.optim.SparseAdam it takes dense gradients too, and does not sort the rows.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], betas: tuple[float, float]) -> None:
+        super().__init__(groups, lr=1e-3, betas=betas, eps=1e-12, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is not None and table.grad.is_sparse:
+                    self._step_rows(table, group)
+                    table.grad = None
+        super().step()
+        return loss
+
+    def _step_rows(self, table: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[table]
+        if not state:
+            state["step"] = torch.zeros((), device=table.device)
+            state["exp_avg"] = torch.zeros_like(table)
+            state["exp_avg_sq"] = torch.zeros_like(table)
+        state["step"] += 1
+        count = float(state["step"])
+        (beta1, beta2), eps = group["betas"], group["eps"]
+        rows, values = table.grad._indices()[0], table.grad._values()
+        # A row that occurs several times gets the sum of its gradients, and is then computed
+        # as often, each time with the same result.
+        total = self._scratch(table)
+        total.index_add_(0, rows, values)
+        gradient = total.index_select(0, rows)
+        total.index_fill_(0, rows, 0.0)
+        mean = state["exp_avg"].index_select(0, rows).lerp_(gradient, 1 - beta1)
+        square = state["exp_avg_sq"].index_select(0, rows)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        state["exp_avg"].index_copy_(0, rows, mean)
+        state["exp_avg_sq"].index_copy_(0, rows, square)
+        root = square.sqrt_().div_((1 - beta2**count) ** 0.5).add_(eps)
+        step = group["lr"] / (1 - beta1**count)
+        new = table.index_select(0, rows).addcdiv_(mean, root, value=-step)
+        table.index_copy_(0, rows, new)
+
+    def _scratch(self, table: Tensor) -> Tensor:
+        held: dict[Tensor, Tensor] = self.__dict__.setdefault("_scratches", {})
+        scratch = held.get(table)
+        if scratch is None or scratch.shape != table.shape:
+            scratch = held[table] = torch.zeros_like(table)
+        return scratch
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Go on with `new` in place of `old`, whose shape it does not have; its moments begin anew."""
+        self.state.pop(old, None)
+        self.__dict__.get("_scratches", {}).pop(old, None)
+        for group in self.param_groups:
+            group["params"] = [
+                new if parameter is old else parameter for parameter in group["params"]
+            ]
