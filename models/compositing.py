@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rendering:
+class Picture:
     """What a batch of rays shows.
 
     depth is the mean parameter t of what is seen, times its opacity: sum of w_i t_i.
@@ -19,6 +19,12 @@ class Rendering:
     rgb: Float[Tensor, "ray 3"]
     depth: Float[Tensor, "ray"]
     opacity: Float[Tensor, "ray"]
+
+
+@dataclass(frozen=True)
+class Rendering(Picture):
+    """And by which samples: as many on each ray."""
+
     weights: Float[Tensor, "ray sample"]
     t: Float[Tensor, "ray sample"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from datasets.rays import Rays
 from errors import is_out_of_memory
 
-from .compositing import Rendering, composite, composite_weights
+from .compositing import Picture, Rendering, composite, composite_weights
 from .field import Field
 from .sampling import (
     importance_samples,
@@ -86,15 +86,6 @@ class HierarchicalRenderer:
         return composite(composite_weights(sigma, deltas), rgb, t, self.background)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A rendered image, or part of one. depth and opacity as in Rendering."""
-
-    rgb: Float[Tensor, "ray 3"]
-    depth: Float[Tensor, "ray"]
-    opacity: Float[Tensor, "ray"]
-
-
 class ImageRenderer:
     """Renders any number of rays, some at a time: the one loop over chunks.
 
@@ -103,7 +94,7 @@ class ImageRenderer:
         rays_at_once: rays in a chunk. When memory runs out it is halved, for good.
     """
 
-    def __init__(self, render: Callable[[Rays], Rendering], rays_at_once: int) -> None:
+    def __init__(self, render: Callable[[Rays], Picture], rays_at_once: int) -> None:
         self.render = render
         self.rays_at_once = max(1, rays_at_once)
 
