@@ -36,7 +36,7 @@ class Samples:
     s: Float[Tensor, "sample"]
     cell: Int32[Tensor, "sample"]
     within: Axes
-    starts: Int[Tensor, "ray+1"]
+    starts: Int[Tensor, "start"]
 
     def __len__(self) -> int:
         return len(self.ray)
@@ -77,18 +77,23 @@ class Occupancy:
         return torch.stack(torch.unravel_index(self.cells, self.mask.shape), dim=1)
 
     @torch.no_grad()
-    def march(self, walk: Walk, jitter: Float[Tensor, "ray"] | None = None) -> Samples:
-        """The samples of rays that lie in occupied cells, one cell's length apart.
+    def march(
+        self, walk: Walk, jitter: Float[Tensor, "ray"] | None = None, step: float = 1.0
+    ) -> Samples:
+        """The samples of rays that lie in occupied cells.
+
+        Those of a ray's last SEGMENT steps may lie beyond its end.
 
         Args:
             walk: the rays.
             jitter: where in its step each ray's samples are, from 0 to 1; by default the middle.
+            step: between samples, in cells; at most 1.
         """
-        segments = ((walk.end - walk.start) / SEGMENT).ceil().clamp_min_(0)
+        segments = ((walk.end - walk.start) / (SEGMENT * step)).ceil().clamp_min_(0)
         count = int(segments.max()) if len(segments) else 0
         steps = torch.arange(count, device=segments.device)
         every = torch.arange(len(segments), device=segments.device)[:, None]
-        middle = walk.start[:, None] + (steps + 0.5) * SEGMENT
+        middle = walk.start[:, None] + (steps + 0.5) * (SEGMENT * step)
         block = self._flat(walk.at(every, middle), self.block_dims, 1 / BLOCK)
         reached = self.blocks.index_select(0, block.view(-1))
         reached &= (steps < segments[:, None]).view(-1)
@@ -96,8 +101,8 @@ class Occupancy:
 
         ray = torch.div(kept, max(count, 1), rounding_mode="floor")
         offset = 0.5 if jitter is None else jitter[ray]
-        first = walk.start[ray] + (kept - ray * count) * SEGMENT + offset
-        s = first[:, None] + torch.arange(SEGMENT, device=first.device)
+        first = walk.start[ray] + ((kept - ray * count) * SEGMENT + offset) * step
+        s = first[:, None] + torch.arange(SEGMENT, device=first.device) * step
         axes = walk.at(ray[:, None], s)
         number = self.number.index_select(0, self._flat(axes, self.mask.shape).view(-1))
         inside = (number >= 0).nonzero().squeeze(1)

@@ -41,6 +41,36 @@ class Lattice:
             unit = contract(unit) / 2
         return (unit - x.new_tensor(self.low)) / x.new_tensor(self.edge)
 
+    @classmethod
+    def over(cls, region: Region, resolution: int) -> Lattice:
+        """Cells over a whole region, `resolution` of them along its longest side, nearly cubes."""
+        longest = max(region.half)
+        dims = tuple(max(1, round(resolution * half / longest)) for half in region.half)
+        edge = tuple(2 / size for size in dims)
+        return cls(region, (-1.0, -1.0, -1.0), edge, dims)  # type: ignore[arg-type]
+
+    def points(self, coordinates: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
+        """Points of the rays' space: the inverse of `coordinates`."""
+        low, edge, half, center = (
+            coordinates.new_tensor(v)
+            for v in (self.low, self.edge, self.region.half, self.region.center)
+        )
+        unit = low + coordinates * edge
+        if self.region.unbounded:
+            unit = uncontract(2 * unit)
+        return center + unit * half
+
+    def cell_length(self, x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point"]:
+        """The longest edge of a cell at points of the rays' space, in its units."""
+        edge, half, center = (
+            x.new_tensor(v) for v in (self.edge, self.region.half, self.region.center)
+        )
+        inside = (edge * half).amax()
+        if not self.region.unbounded:
+            return inside.expand(x.shape[:-1])
+        norm = ((x - center) / half).abs().amax(dim=-1).clamp_min(1)
+        return 2 * inside * norm.square()  # where the contraction has the slope 1 / norm^2
+
     def walk(self, rays: Rays) -> Walk:
         """The rays in grid coordinates."""
         center, half = (rays.origins.new_tensor(v) for v in (self.region.center, self.region.half))
@@ -144,6 +174,12 @@ def contract(x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
     the maximum norm, whose balls are the cells' own shape)."""
     norm = x.abs().amax(dim=-1, keepdim=True).clamp_min(1)
     return x * (2 - 1 / norm) / norm
+
+
+def uncontract(x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
+    """The inverse of `contract`, up to a distance of a thousand."""
+    norm = x.abs().amax(dim=-1, keepdim=True).clamp_min(1)
+    return x / (norm * (2 - norm).clamp_min(1e-3))
 
 
 def bend(s: Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""Grid coordinates of points and of rays: boxes, NDC, and unbounded scenes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from datasets.rays import Rays
+from datasets.region import Region
+from models.occupancy import Occupancy
+from models.space import Lattice, bend, contract, unbend, uncontract
+
+BOX = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))
+NDC = Region((0.1, -0.2, 0.0), (1.2, 1.4, 1.0))
+OPEN = Region((0.3, -0.5, 0.2), (2.0, 2.0, 2.0), unbounded=True)
+REGIONS = {"box": BOX, "ndc": NDC, "open": OPEN}
+
+
+def make_rays(region: Region, count: int = 60, seed: int = 0) -> Rays:
+    """Rays from around a region through it; for NDC from its front, of any length."""
+    generator = torch.Generator().manual_seed(seed)
+    center, half = torch.tensor(region.center), torch.tensor(region.half)
+    aim = center + 0.7 * half * (2 * torch.rand(count, 3, generator=generator) - 1)
+    away = F.normalize(torch.randn(count, 3, generator=generator), dim=1)
+    origins = center + 3 * half * away
+    viewdirs = F.normalize(aim - origins, dim=1)
+    directions, near, far = viewdirs, 0.5, 60.0
+    if region is NDC:
+        origins = center + half * torch.cat([0.8 * away[:, :2], -torch.ones(count, 1)], dim=1)
+        directions = aim - origins
+        directions = 2 * half[2] * directions / directions[:, 2:]  # t = 1 at the far end
+        near, far = 0.0, 1.0
+    ones = torch.ones(count)
+    return Rays(origins, directions, viewdirs, near * ones, far * ones, torch.zeros(count).long())
+
+
+@pytest.fixture(params=REGIONS)
+def region(request) -> Region:
+    return REGIONS[request.param]
+
+
+def test_lattice_over_a_region():
+    lattice = Lattice.over(Region((1.0, 2.0, 3.0), (1.0, 4.0, 2.0)), 16)
+    assert lattice.dims == (4, 16, 8)
+    low = lattice.coordinates(torch.tensor([0.0, -2.0, 1.0]))
+    high = lattice.coordinates(torch.tensor([2.0, 6.0, 5.0]))
+    torch.testing.assert_close(low, torch.zeros(3))
+    torch.testing.assert_close(high, torch.tensor([4.0, 16.0, 8.0]))
+
+
+def test_points_are_the_inverse_of_coordinates(region):
+    lattice = Lattice.over(region, 32)
+    x = torch.tensor(region.center) + 5 * torch.randn(200, 3)
+    torch.testing.assert_close(lattice.points(lattice.coordinates(x)), x, rtol=1e-3, atol=1e-3)
+
+
+def test_contraction():
+    x = torch.tensor([[0.5, -0.9, 0.1], [4.0, -2.0, 1.0], [1e9, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.5, -0.9, 0.1], [1.75, -0.875, 0.4375], [2.0, 0, 0], [0, 0, 0]])
+    torch.testing.assert_close(contract(x), expected)
+    torch.testing.assert_close(uncontract(contract(x[:2])), x[:2])
+    s = torch.linspace(-1.95, 1.95, 101)
+    torch.testing.assert_close(unbend(bend(s)), s, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_walk_agrees_with_points_and_coordinates(name):
+    region = REGIONS[name]
+    rays = make_rays(region)
+    lattice = Lattice.over(region, 32)
+    walk = lattice.walk(rays)
+    through = (walk.start < walk.end).nonzero().squeeze(1)
+    assert len(through) == len(rays)
+    s = walk.start[:, None] + torch.linspace(0, 1, 37) * (walk.end - walk.start)[:, None]
+    ray = torch.arange(len(rays))[:, None]
+    t = walk.t(ray, s)
+    along = torch.stack(walk.at(ray, s), dim=-1)
+    expected = lattice.coordinates(rays.points(t))
+    torch.testing.assert_close(along, expected, rtol=1e-3, atol=2e-3)
+    assert (t[:, 1:] >= t[:, :-1]).all()
+    assert (t >= rays.near[:, None] - 1e-3).all()
+    assert (t <= rays.far[:, None] * (1 + 1e-3)).all()
+
+
+@pytest.mark.parametrize("name", ["box", "ndc"])
+def test_walk_spans_what_is_inside(name):
+    region = REGIONS[name]
+    rays = make_rays(region)
+    lattice = Lattice.over(region, 32)
+    walk = lattice.walk(rays)
+    t = rays.near[:, None] + (rays.far - rays.near)[:, None] * torch.linspace(0, 1, 4001)
+    dims = torch.tensor(lattice.dims)
+    cell = lattice.coordinates(rays.points(t))
+    inside = ((cell >= 0) & (cell <= dims)).all(dim=-1)
+    every = torch.arange(len(rays))
+    spacing = (rays.far - rays.near) / 4000 * 1.01
+    first = torch.where(inside, t, torch.inf).amin(dim=1)
+    last = torch.where(inside, t, -torch.inf).amax(dim=1)
+    assert ((walk.t(every, walk.start) - first).abs() <= spacing).all()
+    assert ((walk.t(every, walk.end) - last).abs() <= spacing).all()
+
+
+def test_rays_that_miss_have_nothing_to_walk():
+    origins = torch.tensor([[0.0, 5.0, -4.0], [0.0, 0.0, 4.0]])
+    directions = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])  # beside it, and away from it
+    ones = torch.ones(2)
+    rays = Rays(origins, directions, directions, 0.1 * ones, 9 * ones, torch.zeros(2).long())
+    walk = Lattice.over(BOX, 8).walk(rays)
+    assert (walk.end < walk.start).all()
+
+
+def test_cell_length_is_that_of_the_grid(region):
+    """A cell's edges, from its corners' points."""
+    lattice = Lattice.over(region, 64)
+    unit = torch.rand(100, 3) * torch.tensor(lattice.dims, dtype=torch.float)
+    x = lattice.points(0.5 * unit + 0.25 * torch.tensor(lattice.dims))
+    place = lattice.coordinates(x)
+    steps = 0.01 * torch.eye(3)
+    lengths = torch.stack(
+        [
+            (lattice.points(place + step) - lattice.points(place - step)).norm(dim=1)
+            for step in steps
+        ]
+    )
+    torch.testing.assert_close(
+        lattice.cell_length(x), 50 * lengths.amax(dim=0), rtol=0.02, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("step", [1.0, 0.5, 0.3])
+def test_march_visits_exactly_the_occupied_cells(name, step):
+    region = REGIONS[name]
+    rays = make_rays(region, seed=3)
+    lattice = Lattice.over(region, 20)
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(lattice.dims, generator=generator) < 0.05
+    walk = lattice.walk(rays)
+    samples = Occupancy(lattice, mask).march(walk, step=step)
+    inside = samples.s < walk.end[samples.ray] - 1e-3
+
+    found = []
+    for ray in range(len(rays)):
+        count = int((walk.end[ray] - walk.start[ray]) / step) + 1
+        for k in range(count):
+            s = walk.start[ray] + (k + 0.5) * step
+            if s >= walk.end[ray] - 1e-3:
+                break
+            place = torch.stack(walk.at(torch.tensor([ray]), s[None]))[:, 0]
+            index = [min(max(int(p), 0), n - 1) for p, n in zip(place, lattice.dims, strict=True)]
+            if mask[tuple(index)]:
+                found.append((ray, float(s), index))
+    assert len(found) == int(inside.sum()) > 20
+    assert [row[0] for row in found] == samples.ray[inside].tolist()
+    torch.testing.assert_close(torch.tensor([row[1] for row in found]), samples.s[inside])
+    cells = Occupancy(lattice, mask).indices()[samples.cell[inside].long()]
+    assert cells.tolist() == [row[2] for row in found]
+    assert samples.starts.tolist() == [
+        int((samples.ray < ray).sum()) for ray in range(len(rays) + 1)
+    ]
