@@ -14,7 +14,7 @@ from datasets.rays import Rays
 
 # Beyond the last sample lies "infinity", as in the paper's implementation: what is solid there
 # is opaque.
-_INFINITY = 1e10
+INFINITY = 1e10
 
 
 def stratified_samples(
@@ -85,7 +85,7 @@ def sample_lengths(t: Float[Tensor, "ray sample"], rays: Rays) -> Float[Tensor, 
 
     In the units of the directions, which matters in NDC, where they are not of unit length.
     """
-    last = torch.full_like(t[:, :1], _INFINITY)
+    last = torch.full_like(t[:, :1], INFINITY)
     deltas = torch.cat([t[:, 1:] - t[:, :-1], last], dim=1)
     return deltas * rays.directions.norm(dim=1, keepdim=True)
 
