@@ -47,6 +47,13 @@ class Options:
     accelerator: str = "auto"
     """auto, cpu, gpu or mps"""
 
+    def __post_init__(self) -> None:
+        for name in ("half", "resolution", "views"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name} must be positive, not {getattr(self, name)}")
+        if not 0 < self.step <= 1:
+            raise UserError(f"--step must be above 0 and at most 1, not {self.step}")
+
 
 def main() -> None:
     options = parse(Options)
