@@ -21,9 +21,10 @@ from datasets.rays import image_rays
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
-from models import build_field
+from models import build_fields, build_renderer
 from models.depth import surface_distance
-from models.rendering import HierarchicalRenderer, ImageRenderer
+from models.parallel import prefer_parts
+from models.rendering import ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
 from published import published_psnr
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
@@ -108,7 +109,11 @@ def choose_views(
             split = "path"
         else:
             # Space and bounds are those that the field was trained in.
-            scene = files if scene is None else replace(files, bounds=scene.bounds)
+            scene = (
+                files
+                if scene is None
+                else replace(files, bounds=scene.bounds, region=scene.region or files.region)
+            )
     assert scene is not None
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
@@ -129,9 +134,10 @@ def load_renderer(
     checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
 ) -> ImageRenderer:
     """The fields of the checkpoint, ready to render."""
-    fields = {}
-    for name in ("nerf_coarse", "nerf_fine") if trained.N_importance > 0 else ("nerf_coarse",):
-        fields[name] = field = build_field(trained).to(device).eval()
+    if trained.model == "voxels":
+        prefer_parts(device)
+    fields = build_fields(trained, scene)
+    for name, field in fields.items():
         prefix = f"{name}."
         weights = {
             key.removeprefix(prefix): value
@@ -142,15 +148,9 @@ def load_renderer(
             field.load_state_dict(weights)
         except RuntimeError as error:
             raise UserError(f"the checkpoint has no {name} that fits its options") from error
-    renderer = HierarchicalRenderer(
-        fields["nerf_coarse"],
-        fields.get("nerf_fine"),
-        trained.N_samples,
-        trained.N_importance,
-        trained.use_disp,
-        scene.background,
-    )
-    return ImageRenderer(renderer, trained.chunk // renderer.samples_per_ray)
+        field.to(device).eval()
+    renderer = build_renderer(fields, trained, scene)
+    return ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
 
 
 def render_views(

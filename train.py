@@ -25,19 +25,27 @@ from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
-from models import build_field
-from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
+from models import build_fields, build_renderer
+from models.compositing import Picture
+from models.nerf import NeRF
+from models.parallel import prefer_parts
+from models.rendering import ImageRenderer
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
 from training.collapse import CollapseGuard
+from training.growing import Growing
 from training.keep_last import KeepLast
-from training.optim import make_optimizer, make_scheduler
+from training.optim import growing_optimizer, make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
 from training.presets import PRESETS
 from training.progress import TrainingProgress
 from training.record import RunRecord
 from training.snapshots import Snapshots
+
+DEFAULT_BATCH = 1024  # rays
+DEFAULT_LOSS = {"nerf": "mse", "voxels": "huber"}
+_VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
 
 
 class NeRFSystem(LightningModule):
@@ -49,14 +57,8 @@ class NeRFSystem(LightningModule):
         self.options = from_plain(TrainOptions, options)
         self.save_hyperparameters(plain(self.options))
         self.validated_at = -1
-        self.loss = loss_dict[self.options.loss_type]
-        self.nerf_coarse = build_field(self.options)
-        self.nerf_fine = build_field(self.options) if self.options.N_importance > 0 else None
-        if self.options.compile:
-            for field in (self.nerf_coarse, self.nerf_fine):
-                if field is not None:
-                    field.density = torch.compile(field.density)  # type: ignore[method-assign]
-                    field.color = torch.compile(field.color)  # type: ignore[method-assign]
+        self.position = 0  # of the training rays' loader
+        self.loss = loss_dict[self.options.loss_type or DEFAULT_LOSS[self.options.model]]
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
@@ -64,26 +66,23 @@ class NeRFSystem(LightningModule):
 
     def forward(self, rays: Rays) -> Picture:
         """Render any number of rays, in chunks; the same each time."""
-        return ImageRenderer(self.renderer, self.options.chunk // self.renderer.samples_per_ray)(
-            rays
-        )
-
-    @property
-    def renderer(self) -> HierarchicalRenderer:
-        return HierarchicalRenderer(
-            self.nerf_coarse,
-            self.nerf_fine,
-            self.options.N_samples,
-            self.options.N_importance,
-            self.options.use_disp,
-            self.scene.background,
-        )
+        return ImageRenderer(self.renderer, self.renderer.rays_at_once(self.options.chunk))(rays)
 
     def setup(self, stage: str) -> None:
+        """Load the scene, and build the fields for it."""
         if hasattr(self, "scene"):
             return
+        if self.options.model == "voxels":
+            prefer_parts(resolve_device(self.options.accelerator))
         self.scene = load_scene(self.options)
-        self.train_photos = self.scene.photos(self.scene.splits["train"])
+        self.train_photos = self.scene.photos(self.scene.splits["train"], alpha=self.grows)
+        fields = build_fields(self.options, self.scene)
+        for name, field in fields.items():
+            setattr(self, name, field)
+            if self.options.compile and isinstance(field, NeRF):
+                field.density = torch.compile(field.density)  # type: ignore[method-assign]
+                field.color = torch.compile(field.color)  # type: ignore[method-assign]
+        self.renderer = build_renderer(fields, self.options, self.scene)
         on_cpu = resolve_device(self.options.accelerator).type == "cpu"
         count = self.options.val_views or (2 if on_cpu else 8)
         views = self.scene.splits["val"]
@@ -91,7 +90,14 @@ class NeRFSystem(LightningModule):
         self.val_views = list(dict.fromkeys(self.val_views))  # there may be fewer
         self.val_photos = self.scene.photos(self.val_views)
 
+    @property
+    def grows(self) -> bool:
+        """Whether the field gets finer in training, with rates of its own."""
+        return self.options.model != "nerf"
+
     def configure_optimizers(self) -> Any:
+        if self.grows:
+            return growing_optimizer(self.nerf_coarse, self.options)
         optimizer = make_optimizer(self.parameters(), self.options)
         steps_per_epoch = len(self.train_dataloader())
         total_steps = self.options.max_steps or self.options.num_epochs * steps_per_epoch
@@ -106,17 +112,17 @@ class NeRFSystem(LightningModule):
             self.train_photos,
             self.scene.cameras[self.scene.splits["train"]],
             self.scene.bounds,
-            self.options.batch_size,
+            self.options.batch_size or DEFAULT_BATCH,
             seed=self.options.seed,
             device=self.device,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            endless=self.grows,
         )
         return self.train_rays
 
     def on_train_start(self) -> None:
-        # Only now is the step of a resumed run known.
-        self.train_rays.step = self.global_step
+        self.train_rays.position = self.position  # of a resumed run
 
     def val_dataloader(self) -> ViewLoader:
         max_rays = self.options.val_rays
@@ -137,15 +143,35 @@ class NeRFSystem(LightningModule):
         generator = torch.Generator(self.device).manual_seed(
             (self.options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
         )
+        background, rgbs = self.change_background(batch.alpha, rgbs, generator)
         renderings = self.renderer.train(
-            rays, self.options.perturb, self.options.noise_std, generator
+            rays, self.options.perturb, self.options.noise_std, generator, background
         )
         loss = self.loss(renderings, rgbs)
-        rgb = next(reversed(renderings.values())).rgb.detach()
-        self.log("train/loss", loss)
-        self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        return {"loss": loss, "rgb": rgb}
+        best = renderings[next(reversed(renderings))]
+        rgb = best.rgb.detach()
+        self.position = batch.end
+        if self.global_step % LOG_EVERY == 0:
+            self.log("train/loss", loss)
+            self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
+            self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        samples = getattr(best, "samples", 0)
+        return {"loss": loss, "rgb": rgb, "target": rgbs, "samples": samples}
+
+    def change_background(
+        self, alpha: Tensor | None, rgbs: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor | None, Tensor]:
+        """A background of random colours, and the rays' colours before it.
+
+        What is transparent must be so before each colour, and what is not must hide it: fog
+        cannot stand in for a background. The paper's network is trained before the scene's own.
+        """
+        if not self.grows or (alpha is None and self.scene.cutout):
+            return None, rgbs
+        background = torch.rand(rgbs.shape, generator=generator, device=rgbs.device)
+        if alpha is None:
+            return background, rgbs
+        return background, rgbs + (1 - alpha[:, None]) * (background - self.scene.background)
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         rays, rgbs = self.decode_batch(batch)
@@ -175,6 +201,10 @@ class NeRFSystem(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["scene"] = self.scene.plain()
+        checkpoint["position"] = self.position
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.position = checkpoint["position"]
 
 
 def main() -> None:
@@ -206,9 +236,9 @@ def train(options: TrainOptions) -> str | None:
     accelerator, devices = choose_devices(options)
     seed_everything(options.seed, verbose=False)
     system = NeRFSystem(**plain(options))
-    resume_from = start_from(system, options)
     system.setup("fit")  # mistakes in the scene are told before anything is written
-    steps = RayLoader.batches(system.train_photos, options.batch_size * devices)
+    resume_from = start_from(system, options)
+    steps = RayLoader.batches(system.train_photos, (options.batch_size or DEFAULT_BATCH) * devices)
     scene = system.scene
     print(
         f"{scene.name}: {len(scene.splits['train'])} photos to train on, {steps} steps an epoch, "
@@ -220,11 +250,17 @@ def train(options: TrainOptions) -> str | None:
         print(f"large photos: --img_wh {width // 4} {height // 4} would take a sixteenth of memory")
 
     folder = Path("ckpts") / options.exp_name
-    clock = TrainingClock(options.batch_size, options.max_time)
+    limited = options.max_steps is not None or options.max_time is not None
+    max_rays = None
+    if system.grows and not limited:
+        max_rays = options.num_epochs * RayLoader.batches(system.train_photos, 1)
+    clock = TrainingClock(options.max_time, options.max_steps, max_rays)
     guard = CollapseGuard()
     keep_last = KeepLast(folder / "last.ckpt")
     validate_every = options.val_every_steps
-    if validate_every is None and options.max_steps and options.max_steps < steps:
+    if validate_every is None and system.grows:
+        validate_every = min(_VALIDATE_EVERY, options.max_steps or _VALIDATE_EVERY)
+    elif validate_every is None and options.max_steps and options.max_steps < steps:
         validate_every = options.max_steps
     checkpoints = ModelCheckpoint(
         dirpath=folder,
@@ -234,17 +270,17 @@ def train(options: TrainOptions) -> str | None:
         save_top_k=options.save_top_k,
         enable_version_counter=False,
     )
-    limited = options.max_steps is not None or options.max_time is not None
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         precision=options.precision,
-        max_epochs=-1 if limited else options.num_epochs,
+        max_epochs=-1 if limited or system.grows else options.num_epochs,
         max_steps=options.max_steps or -1,
         logger=TensorBoardLogger("logs", name=options.exp_name, default_hp_metric=False),
         callbacks=[
             clock,
+            *([Growing(clock, adapt=options.batch_size is None)] if system.grows else []),
             guard,
             TrainingProgress(clock),
             checkpoints,

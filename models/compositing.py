@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rendering:
-    """What a batch of rays shows.
+class Picture:
+    """What rays show: an image, or part of one.
 
     depth is the mean parameter t of what is seen, times its opacity: sum of w_i t_i.
     """
@@ -19,6 +19,12 @@ class Rendering:
     rgb: Float[Tensor, "ray 3"]
     depth: Float[Tensor, "ray"]
     opacity: Float[Tensor, "ray"]
+
+
+@dataclass(frozen=True)
+class Rendering(Picture):
+    """A picture, and the samples it came from."""
+
     weights: Float[Tensor, "ray sample"]
     t: Float[Tensor, "ray sample"]
 
@@ -47,12 +53,12 @@ def composite(
     weights: Float[Tensor, "ray sample"],
     rgb: Float[Tensor, "ray sample 3"],
     t: Float[Tensor, "ray sample"],
-    background: float,
+    background: float | Float[Tensor, "ray 3"],
 ) -> Rendering:
-    """Sum colours and depths by their weights, before a grey background."""
+    """Sum colours and depths by their weights, before a grey or a coloured background."""
     opacity = weights.sum(dim=1)
     colour = torch.einsum("rs,rsc->rc", weights, rgb)
-    if background:
+    if isinstance(background, Tensor) or background:
         colour = colour + background * (1 - opacity[:, None])
     return Rendering(colour, (weights * t).sum(dim=1), opacity, weights, t)
 

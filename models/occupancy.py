@@ -76,6 +76,14 @@ class Occupancy:
         """The cells' indices along x, y and z."""
         return torch.stack(torch.unravel_index(self.cells, self.mask.shape), dim=1)
 
+    def locate(self, place: Float[Tensor, "point 3"]) -> tuple[Int32[Tensor, "point"], Axes]:
+        """The occupied cell of each place in grid coordinates (-1: none), and where in it."""
+        x, y, z = place.unbind(1)
+        flat = self._flat((x, y, z), self.mask.shape)
+        inside = ((place >= 0) & (place < place.new_tensor(self.mask.shape))).all(dim=1)
+        number = self.number[flat.long()].masked_fill(~inside, -1)
+        return number, (x.frac(), y.frac(), z.frac())
+
     @torch.no_grad()
     def march(self, walk: Walk, jitter: Float[Tensor, "ray"] | None = None) -> Samples:
         """The samples of rays that lie in occupied cells, one cell's length apart.

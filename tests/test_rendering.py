@@ -11,7 +11,8 @@ from models.compositing import composite, composite_weights, transmittance
 from models.depth import mean_t
 from models.embedding import Embedding
 from models.nerf import NeRF
-from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
+from models.compositing import Picture
+from models.rendering import HierarchicalRenderer, ImageRenderer
 from models.sampling import (
     importance_samples,
     merge_samples,

@@ -39,13 +39,14 @@ class CollapseGuard(Callback):
         if self.reason or step % _EVERY or step > _STUCK_FROM + _EVERY * _WINDOW:
             return
         rgb: Tensor = outputs["rgb"]
-        spread = float(batch.rgbs.std(dim=0).max())
+        shown: Tensor = outputs["target"]
+        spread = float(shown.std(dim=0).max())
         if len(rgb) < 2 or spread < 0.02:
             return  # the photos themselves show one colour here
         self._spreads.append(float(rgb.float().std(dim=0).max()))
         # Against the best single colour: its error is the variance of the photos' colours.
-        variance = batch.rgbs.var(dim=0, unbiased=False).mean()
-        self._gains.append(float(variance / (rgb - batch.rgbs).square().mean().clamp_min(1e-12)))
+        variance = shown.var(dim=0, unbiased=False).mean()
+        self._gains.append(float(variance / (rgb - shown).square().mean().clamp_min(1e-12)))
         if len(self._spreads) < _WINDOW:
             return
         if step >= _CONSTANT_FROM and max(self._spreads) < 0.01:

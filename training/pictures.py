@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from models.depth import mean_t
-from models.rendering import Picture
+from models.compositing import Picture
 from writing.depth import depth_to_colour
 
 Image = UInt8[np.ndarray, "height width 3"]

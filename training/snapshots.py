@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datasets.rays import Bounds, image_rays
 from metrics import psnr
-from models.rendering import Picture
+from models.compositing import Picture
 from writing.files import write_png
 from writing.video import write_gif
 
