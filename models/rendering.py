@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from .sampling import (
 from .shading import density_only, shade
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """What makes pictures of rays, for an image and in training."""
 

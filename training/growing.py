@@ -53,8 +53,8 @@ class Growing(Callback):
             lambda count: system.train_rays.draw(count, generator),
         )
         assert isinstance(optimizer, LazyAdam)
-        for old, new in replaced:
-            optimizer.replace(old, new)
+        for old, new, rows in replaced:
+            optimizer.replace(old, new, rows)
 
     def on_train_batch_end(
         self,

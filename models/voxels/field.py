@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from datasets.rays import Rays
 from datasets.region import Region
 
+from ..field import Replaced
 from ..space import Lattice
 from .grid import VoxelGrid
-from .growth import STAGES, Growth, first_grid, samples_per_step
-from .integral import SHIFT, Randomness, RenderVoxels
+from .growth import STAGES, first_grid, next_grid, samples_per_step
+from .integral import RenderVoxels
+from .kernels import SHIFT
 from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
@@ -42,8 +44,7 @@ class VoxelField(nn.Module):
     ) -> None:
         super().__init__()
         self.region, self.resolution = region, resolution
-        self.growth = Growth()
-        self.register_buffer("stage", torch.zeros(2, dtype=torch.int64))
+        self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
         self._adopt(first_grid(region, resolution / STAGES[0].coarseness))
         self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
         features = torch.zeros(self.grid.size, channels)
@@ -61,11 +62,15 @@ class VoxelField(nn.Module):
         self,
         rays: Rays,
         background: float | Float[Tensor, "ray 3"],
-        randomness: Randomness | None = None,
+        uniform: Float[Tensor, "8 ray"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,), and how many samples."""
+        """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
+
+        Args:
+            uniform: the random numbers of a training step; None renders the same each time.
+        """
         feature, opacity, depth, samples = RenderVoxels.apply(
-            self.density_table, self.feature_table, self.grid, rays, randomness
+            self.density_table, self.feature_table, self.grid, rays, uniform
         )
         rgb = self.shader(feature, opacity, rays.viewdirs)
         return rgb + (1 - opacity[:, None]) * background, depth, opacity, samples
@@ -75,13 +80,13 @@ class VoxelField(nn.Module):
         place = self.grid.lattice.coordinates(x.reshape(-1, 3))
         cell, within = self.grid.locate(place)
         found = (cell >= 0).nonzero().squeeze(1)
-        weights, _ = self.grid.weights(cell[found], tuple(a[found] for a in within))
+        weights = self.grid.weights(cell[found], within[:, found])
         rows = self.grid.rows[cell[found]]
         raw = place.new_full((len(place), 1), _EMPTY_DENSITY)
         feature = place.new_zeros(len(place), self.feature_table.shape[1])
         raw = raw.index_copy(0, found, _gather(self.density_table, rows, weights))
         feature = feature.index_copy(0, found, _gather(self.feature_table, rows, weights))
-        return raw.view(x.shape[:-1]), feature.view(*x.shape[:-1], -1)
+        return raw.view(x.shape[:-1]), feature.view(*x.shape[:-1], feature.shape[1])
 
     def activation(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Density sigma per unit length (inside the inner cube, where the region is unbounded)."""
@@ -110,18 +115,22 @@ class VoxelField(nn.Module):
         """How many samples a training step should take."""
         return samples_per_step(self)
 
-    def grow(
-        self, progress: float, step: int, draw: Callable[[int], Rays]
-    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
         """Leave out cells that nobody sees, and refine the others, where it is time to."""
-        grid = self.growth.next_grid(self, progress, step, draw)
+        grid = next_grid(self, progress, step, draw)
         if grid is None:
             return []
         old = [self.density_table, self.feature_table]
-        tables = self.grid.resample([p.data for p in old], [_EMPTY_DENSITY, 0.0], grid)
+        rows = None
+        if grid.lattice == self.grid.lattice:
+            rows = self.grid.rows_of(grid)
+            tables = [table.data[rows] for table in old]
+        else:
+            tables = self.grid.resample([p.data for p in old], [_EMPTY_DENSITY, 0.0], grid)
         self._adopt(grid)
-        self.density_table, self.feature_table = (nn.Parameter(table) for table in tables)
-        return list(zip(old, (self.density_table, self.feature_table), strict=True))
+        new = [nn.Parameter(table) for table in tables]
+        self.density_table, self.feature_table = new
+        return [Replaced(a, b, rows) for a, b in zip(old, new, strict=True)]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Take the grid along to another device."""
@@ -148,6 +157,6 @@ class VoxelField(nn.Module):
 
 
 def _gather(
-    table: Tensor, rows: Float[Tensor, "sample corner"], weights: Float[Tensor, "sample corner"]
+    table: Tensor, rows: Int[Tensor, "sample corner"], weights: Float[Tensor, "sample corner"]
 ) -> Float[Tensor, "sample channel"]:
     return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)

@@ -17,7 +17,7 @@ from ..occupancy import dilate
 from ..parallel import parallel, parts_for
 from ..space import Lattice
 from .grid import VoxelGrid
-from .integral import Randomness, integrate
+from .integral import look
 
 if TYPE_CHECKING:
     from .field import VoxelField
@@ -43,37 +43,40 @@ class Stage:
 STAGES = (
     Stage(6.4, 250, 0.005, 12288),
     Stage(3.2, 450, 0.02, 16384),
-    Stage(1.6, 1000, 0.2, 32768),
-    Stage(1.0, 2000, 0.6, 49152),
+    Stage(1.6, 1000, 0.15, 32768),
+    Stage(1.0, 0, 1.0, 49152),
 )
+# Within a stage, cells are left out after so many steps and each time that twice as many have
+# passed; never in the first one, before it is clear what is solid.
+_FIRST_LOOK = 400
 # A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
 _SEEN = 0.03
 _LOOKS = 150_000  # rays that look for cells
 _AT_ONCE = 8192
 
 
-class Growth:
-    """Moves a field from stage to stage; its buffer `stage` holds the number and first step."""
+def next_grid(
+    field: VoxelField, progress: float, step: int, draw: Callable[[int], Rays]
+) -> VoxelGrid | None:
+    """The grid to go on with, where it is time for another one.
 
-    def next_grid(
-        self, field: VoxelField, progress: float, step: int, draw: Callable[[int], Rays]
-    ) -> VoxelGrid | None:
-        """The grid to go on with, where it is time for another one."""
-        number, since = field.stage.tolist()
-        stage = STAGES[min(number, len(STAGES) - 1)]
-        if number >= len(STAGES) or step - since < stage.steps or progress < stage.until:
-            return None
-        field.stage.copy_(torch.tensor([number + 1, step]))
-        # After the last stage, the cells are looked through once more.
-        kept = seen_cells(field, draw)
-        following = STAGES[min(number + 1, len(STAGES) - 1)]
-        return divided(
-            field.grid, kept, edges(field.region, field.resolution / following.coarseness)
-        )
+    The field's buffer `stage` holds the number of the stage, its first step, and after how many
+    steps cells are looked through again.
+    """
+    number, since, look_after = field.stage.tolist()
+    stage, last = STAGES[number], number == len(STAGES) - 1
+    if not last and step - since >= stage.steps and progress >= stage.until:
+        field.stage.copy_(torch.tensor([number + 1, step, _FIRST_LOOK]))
+        edge = edges(field.region, field.resolution / STAGES[number + 1].coarseness)
+        return divided(field.grid, seen_cells(field, draw), edge)
+    if number > 0 and step - since >= look_after:
+        field.stage[2] = 2 * look_after
+        return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
+    return None
 
 
 def samples_per_step(field: VoxelField) -> int:
-    return STAGES[min(int(field.stage[0]), len(STAGES) - 1)].samples
+    return STAGES[int(field.stage[0])].samples
 
 
 def edges(region: Region, cells: float) -> tuple[float, float, float]:
@@ -102,9 +105,10 @@ def bordered(
     The border is where places outside the lattice are looked up.
     """
     nx, ny, nz = (
-        math.ceil((h - l) / e - 1e-6) + 2 for l, h, e in zip(low, high, edge, strict=True)
+        math.ceil((end - start) / side - 1e-6) + 2
+        for start, end, side in zip(low, high, edge, strict=True)
     )
-    x, y, z = (l - e for l, e in zip(low, edge, strict=True))
+    x, y, z = (start - side for start, side in zip(low, edge, strict=True))
     return Lattice(region, (x, y, z), edge, (nx, ny, nz))
 
 
@@ -117,16 +121,15 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
     density, features = field.density_table.detach(), field.feature_table.detach()
     highest = torch.zeros(len(grid), device=density.device)
 
-    def look(rays: Rays) -> Tensor:
-        jitter = torch.full((len(rays),), 0.5, device=density.device)
-        found = integrate(grid, density, features, rays, Randomness(jitter, 0))
+    def brightest(rays: Rays) -> Tensor:
+        found = look(grid, density, features, rays, None, faintest=2.0)  # no features
         weight = torch.zeros_like(highest)
-        return weight.scatter_reduce_(0, found.samples.cell.long(), found.weight, "amax")
+        return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
 
     for _ in range(0, _LOOKS, _AT_ONCE):
         rays = draw(_AT_ONCE)
         size = -(-_AT_ONCE // parts_for(density.device))
-        for weight in parallel(look, [rays[i : i + size] for i in range(0, _AT_ONCE, size)]):
+        for weight in parallel(brightest, [rays[i : i + size] for i in range(0, _AT_ONCE, size)]):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
     mask.view(-1)[grid.cells[highest > _SEEN]] = True
@@ -140,8 +143,8 @@ def divided(grid: VoxelGrid, kept: Tensor, edge: tuple[float, float, float]) -> 
     if len(index) == 0:
         kept, index = grid.mask, grid.mask.nonzero()
     first, last = index.amin(dim=0).tolist(), index.amax(dim=0).tolist()
-    low = tuple(l + i * e for l, i, e in zip(old.low, first, old.edge, strict=True))
-    high = tuple(l + (i + 1) * e for l, i, e in zip(old.low, last, old.edge, strict=True))
+    low = tuple(a + i * side for a, i, side in zip(old.low, first, old.edge, strict=True))
+    high = tuple(a + (i + 1) * side for a, i, side in zip(old.low, last, old.edge, strict=True))
     lattice = bordered(old.region, low, high, edge)
     mask = kept
     for axis in range(3):

@@ -12,7 +12,6 @@ from datasets.rays import Rays
 
 from ..compositing import Picture
 from .field import VoxelField
-from .integral import Randomness
 
 # Packed samples of so many rays stay near the processor.
 _RAYS_AT_ONCE = 16384
@@ -57,10 +56,9 @@ class VoxelRenderer:
     ) -> dict[str, VoxelRendering]:
         """With samples at random places of their step; noise_std is for networks and unused."""
         device = rays.origins.device
-        jitter = torch.rand(len(rays), generator=generator, device=device)
-        seed = int(torch.randint(2**31, (), generator=generator, device=device))
-        randomness = Randomness(0.5 + perturb * (jitter - 0.5), seed)
+        uniform = torch.rand(8, len(rays), generator=generator, device=device)
+        uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
         rgb, depth, opacity, samples = self.field.render(
-            rays, self.background if background is None else background, randomness
+            rays, self.background if background is None else background, uniform
         )
         return {"voxels": VoxelRendering(rgb, depth, opacity, int(samples))}
