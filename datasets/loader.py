@@ -20,20 +20,26 @@ _BLOCK = 65536
 
 @dataclass(frozen=True)
 class RayBatch:
-    """Rays and the colours that their pixels show, in [0, 1]."""
+    """Rays and the colours that their pixels show, in [0, 1].
+
+    weight: of this batch's mean in the mean over the batches of all processes in the same step;
+    1 where these have as many rays.
+    """
 
     rays: Rays
     rgbs: Float[Tensor, "ray 3"]
+    weight: float = 1.0
 
     def to(self, device: torch.device | str) -> RayBatch:
-        return RayBatch(self.rays.to(device), self.rgbs.to(device))
+        return RayBatch(self.rays.to(device), self.rgbs.to(device), self.weight)
 
 
 class RayLoader:
     """Batches of random rays; an epoch is one pass over all pixels.
 
     The batch of a step depends on the seed and the step alone, so that a resumed run sees what
-    it would have seen. Memory is that of the uint8 photos and of one block of rays.
+    it would have seen; N processes with a batch of B rays each see in a step what one process
+    with N * B rays would see. Memory is that of the uint8 photos and of one block of rays.
 
     Args:
         photos, cameras: of the training views, in the same order.
@@ -93,13 +99,18 @@ class RayLoader:
             # The last batch of the epoch ends with the pixels; every process keeps one at least.
             inside = position < self.pixel_count
             sizes = [self.batch_size] * len(steps)
-            if not bool(inside[-1]):
-                sizes[-1] = max(1, int(inside[-self.batch_size :].sum()))
+            weights = [1.0] * len(steps)
+            rest = self.pixel_count - int(steps[-1]) * stride
+            if rest < stride:
+                own = int(inside[-self.batch_size :].sum())
+                weights[-1] = own * self.world_size / rest
+                sizes[-1] = max(1, own)
                 position = position[: sum(sizes)] % self.pixel_count
             rays, rgbs = self._cast(shuffle(position))
-            for batch, colours in zip(_split(rays, sizes), rgbs.split(sizes), strict=True):
+            batches = zip(_split(rays, sizes), rgbs.split(sizes), weights, strict=True)
+            for batch, colours, weight in batches:
                 self.step += 1
-                yield RayBatch(batch, colours)
+                yield RayBatch(batch, colours, weight)
 
     def _cast(self, index: Tensor) -> tuple[Rays, Tensor]:
         if self.allowed is not None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from .processes import any_process
+
 LOG_EVERY = 10  # steps
 
 
@@ -38,7 +40,8 @@ class TrainingClock(Callback):
             self.rays_per_second = rays / max(1e-9, self.seconds - self._seconds_timed)
             self._steps_timed, self._seconds_timed = 0, self.seconds
             pl_module.log("train/rays_per_second", self.rays_per_second)
-        if self.max_time is not None and self.seconds >= self.max_time:
+        # The clocks of several processes differ; all must stop at the same step.
+        if self.max_time is not None and any(any_process(self.seconds >= self.max_time)):
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
