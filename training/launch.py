@@ -95,7 +95,7 @@ def _meeting_place(count: int, num_nodes: int) -> tuple[dict[str, str], TCPStore
     """The processes' environment, and the store where they find each other, kept here."""
     environment = dict(os.environ)
     store = None
-    node, address = 0, "127.0.0.1"
+    node, address, port = 0, "127.0.0.1", 0  # any free port
     if num_nodes > 1:
         needed = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
         missing = [name for name in needed if name not in environment]
@@ -103,16 +103,25 @@ def _meeting_place(count: int, num_nodes: int) -> tuple[dict[str, str], TCPStore
             raise UserError(
                 f"--num_nodes {num_nodes}: start with torchrun or srun, or set {', '.join(missing)}"
             )
-        node, address = int(environment["NODE_RANK"]), environment["MASTER_ADDR"]
+        address = environment["MASTER_ADDR"]
+        try:
+            node, port = int(environment["NODE_RANK"]), int(environment["MASTER_PORT"])
+        except ValueError as error:
+            raise UserError(f"NODE_RANK and MASTER_PORT must be numbers: {error}") from error
     else:
         # gloo and NCCL would listen where the machine's name leads.
         loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
         environment |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     if node == 0:
-        port = int(environment["MASTER_PORT"]) if num_nodes > 1 else 0
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, port))
+            try:
+                listener.bind((address, port))
+            except OSError as error:
+                raise UserError(
+                    f"MASTER_ADDR {address}, MASTER_PORT {port}: {error.strerror}; they must be an "
+                    "address of the machine with NODE_RANK 0 and a free port"
+                ) from error
             listener.listen(4096)
             port = listener.getsockname()[1]
             store = TCPStore(

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch.nn import Parameter
 
+from errors import UserError
+
 T = TypeVar("T")
 _NONE, _DENSE = -1, -2  # of a gradient; a sparse one is known by its number of entries
 # In the environment, under torchrun and under SLURM.
@@ -44,10 +46,15 @@ def world_size() -> int:
 
 
 def local_world_size() -> int:
-    """Processes on this machine; every machine has as many."""
+    """Processes on this machine; every machine has as many. Raises UserError: SLURM is silent."""
     if in_torchrun():
         return int(os.environ["LOCAL_WORLD_SIZE"])
-    return int(os.environ.get("SLURM_NTASKS_PER_NODE", world_size())) if in_slurm() else 1
+    if not in_slurm() or world_size() == 1:
+        return 1
+    per_node = os.environ.get("SLURM_NTASKS_PER_NODE", "")
+    if not per_node.isdigit():
+        raise UserError("SLURM: ask for --ntasks-per-node, not for --ntasks")
+    return int(per_node)
 
 
 def in_torchrun() -> bool:
@@ -208,6 +215,7 @@ def _average_sparse(parameter: Parameter, counts: list[int], sparse_dim: int) ->
         torch.cat([part[:, :n] for part, n in zip(all_indices, counts, strict=True)], dim=1),
         torch.cat([part[:n] for part, n in zip(all_values, counts, strict=True)]) / len(counts),
         shape,
+        check_invariants=False,  # they are entries of gradients of this shape
     )
     parameter.grad = together.coalesce()
 
