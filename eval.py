@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from datasets import load_scene
+from datasets.cameras import Cameras
 from datasets.paths import render_path
 from datasets.rays import image_rays
 from datasets.scene import Scene, scene_name
@@ -28,7 +29,19 @@ from models.rendering import ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
 from published import published_psnr
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
+from training.launch import launch
 from training.pictures import to_8_bit
+from training.processes import (
+    first_prints,
+    first_to_tell,
+    gather_to_first,
+    is_first,
+    join,
+    local_rank,
+    local_world_size,
+    rank,
+    world_size,
+)
 from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_depth
 from writing.files import write_json, write_png
 from writing.video import write_gif, write_mp4
@@ -41,28 +54,36 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class View:
-    """A rendered view; depth in scene units, 0 for background."""
+    """A rendered view; depth in scene units, 0 for background; seconds that it took."""
 
     image: np.ndarray
     depth: np.ndarray
+    seconds: float
 
 
 def main() -> None:
+    first_prints()
     options = parse(EvalOptions)
     checkpoint = read_checkpoint(Path(options.ckpt_path))
     if options.export_weights:
         if checkpoint.scene is None:
             raise UserError("--export_weights takes a checkpoint of train.py")
-        export_weights(checkpoint, Path(options.export_weights))
+        if is_first():
+            export_weights(checkpoint, Path(options.export_weights))
         print(options.export_weights)
         return
+    device = choose_device(options)
+    launch(options.num_gpus)
+    join()
     trained = training_options(options, checkpoint)
     scene, split = choose_views(options, trained, checkpoint)
-    renderer = load_renderer(checkpoint, trained, scene, resolve_device(options.accelerator))
+    renderer = load_renderer(checkpoint, trained, scene, device)
 
     name = options.scene_name or scene.name
     folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
-    views, seconds = render_views(renderer, scene, split, folder, options)
+    views, seconds = render_views(renderer, scene, split, folder, options, device)
+    if not is_first():
+        return
     write_videos(folder, name, views, options.fps)
     if scene.has_photos(split):
         report = measure(scene, split, views, trained, name)
@@ -73,6 +94,17 @@ def main() -> None:
         mean = report["mean"]
         print(f"mean over {len(views)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}")
     print(f"{seconds:.2f} s a frame; {folder / name}.gif")
+
+
+def choose_device(options: EvalOptions) -> torch.device:
+    """This process's own device. Raises UserError where it is absent."""
+    device = resolve_device(options.accelerator)
+    count = local_world_size() if world_size() > 1 else options.num_gpus
+    if device.type == "cuda" and count > torch.cuda.device_count():
+        raise UserError(f"--num_gpus {count}: this machine has {torch.cuda.device_count()}")
+    if device.type != "cuda" and count > 1 and options.accelerator != "cpu":
+        raise UserError(f"--num_gpus {count}: this machine has no such GPUs; or --accelerator cpu")
+    return torch.device("cuda", local_rank()) if device.type == "cuda" else device
 
 
 def training_options(options: EvalOptions, checkpoint: Checkpoint) -> TrainOptions:
@@ -154,32 +186,54 @@ def load_renderer(
 
 
 def render_views(
-    render: ImageRenderer, scene: Scene, split: str, folder: Path, options: EvalOptions
+    render: ImageRenderer,
+    scene: Scene,
+    split: str,
+    folder: Path,
+    options: EvalOptions,
+    device: torch.device,
 ) -> tuple[list[View], float]:
-    """Render and write each view of the split; returns the views, and seconds per view."""
-    device = resolve_device(options.accelerator)
+    """Render and write each view of the split; returns the views, and seconds per view.
+
+    The processes render a view each at a time; the first one writes them all, and has them all.
+    """
     cameras = scene.cameras.to(device)
+    indices = scene.splits[split]
     views: list[View] = []
     seconds = 0.0
-    for number, index in enumerate(tqdm(scene.splits[split], desc="rendering", unit="view")):
-        start = time.perf_counter()
-        size = tuple(scene.cameras.size[index].tolist())
-        picture = render(image_rays(cameras, scene.bounds, index))
-        image = to_8_bit(picture.rgb, size)
-        depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
-        seconds += time.perf_counter() - start
-        write_png(folder / f"{number:03d}.png", image)
-        if options.save_depth:
-            write_depth(folder / f"depth_{number:03d}", depth, options.depth_format)
-        views.append(View(image, depth.astype(np.float16)))
-    if options.save_depth:
+    with tqdm(total=len(indices), desc="rendering", unit="view", disable=not is_first()) as bar:
+        for start in range(0, len(indices), world_size()):
+            number = start + rank()
+            view = None
+            if number < len(indices):
+                view = render_view(render, scene, cameras, indices[number])
+            together = [view for view in gather_to_first(view) if view is not None]
+            seconds += max((view.seconds for view in together), default=0.0)
+            for view in together:
+                write_png(folder / f"{len(views):03d}.png", view.image)
+                if options.save_depth:
+                    path = folder / f"depth_{len(views):03d}"
+                    write_depth(path, view.depth, options.depth_format)
+                views.append(replace(view, depth=view.depth.astype(np.float16)))
+            bar.update(len(together))
+    if options.save_depth and is_first():
         units = {
             "unit_in_input_units": scene.units,
             "background": 0,
             "format": options.depth_format,
         }
         write_json(folder / "depth.json", units)
-    return views, seconds / len(views)
+    return views, seconds / len(indices)
+
+
+def render_view(render: ImageRenderer, scene: Scene, cameras: Cameras, index: int) -> View:
+    """Render camera `index` of the scene; cameras: the scene's, on the device."""
+    start = time.perf_counter()
+    picture = render(image_rays(cameras, scene.bounds, index))
+    width, height = scene.cameras.size[index].tolist()
+    image = to_8_bit(picture.rgb, (width, height))
+    depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
+    return View(image, depth, time.perf_counter() - start)
 
 
 def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
@@ -251,4 +305,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, first_to_tell)

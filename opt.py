@@ -110,7 +110,8 @@ class TrainOptions(SceneOptions):
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default mse for nerf, huber for voxels"""
     batch_size: int | None = None
-    """rays per step; by default 1024, and for voxels as many as make a set number of samples"""
+    """rays per step and process: N processes take N times as many in a step; by default 1024, and
+    for voxels as many as make a set number of samples"""
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16
@@ -132,7 +133,11 @@ class TrainOptions(SceneOptions):
     at the end GIFs of the test cameras' views and depth are made as well"""
 
     num_gpus: int = 1
-    """GPUs (or CPU processes) to train on"""
+    """GPUs (or CPU processes) to train on, on each machine"""
+    num_nodes: int = 1
+    """machines to train on; torchrun and SLURM, which start the processes, say it by themselves"""
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
+    """how several processes train together; auto is ddp: each averages its gradients with all"""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
@@ -183,6 +188,7 @@ class TrainOptions(SceneOptions):
         super().__post_init__()
         for name in ("N_samples", "chunk", "num_epochs", "netdepth", "netwidth"):
             _require(getattr(self, name) > 0, f"--{name} must be positive")
+        _require(self.num_nodes > 0, f"--num_nodes must be positive, not {self.num_nodes}")
         for name in ("batch_size", "max_steps", "max_time", "val_every_steps", "val_views"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
@@ -254,11 +260,13 @@ class EvalOptions:
     """format of the depth files: PFM, NumPy, or raw little-endian float32"""
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
+    num_gpus: int = 1
+    """GPUs (or CPU processes) that share the views"""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
 
     def __post_init__(self) -> None:
-        for name in ("N_samples", "chunk", "n_frames", "fps"):
+        for name in ("N_samples", "chunk", "n_frames", "fps", "num_gpus"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         _require(self.fps <= 50, f"--fps must be at most 50 (a GIF's limit), not {self.fps}")

@@ -36,9 +36,17 @@ from training.clock import LOG_EVERY, TrainingClock
 from training.collapse import CollapseGuard
 from training.growing import Growing
 from training.keep_last import KeepLast
+from training.launch import launch
 from training.optim import growing_optimizer, make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
 from training.presets import PRESETS
+from training.processes import (
+    first_prints,
+    first_to_tell,
+    gather,
+    local_world_size,
+    world_size,
+)
 from training.progress import TrainingProgress
 from training.record import RunRecord
 from training.snapshots import Snapshots
@@ -134,6 +142,8 @@ class NeRFSystem(LightningModule):
             self.scene.bounds,
             max_rays,
             self.device,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
         )
 
     def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -151,12 +161,12 @@ class NeRFSystem(LightningModule):
         best = renderings[next(reversed(renderings))]
         rgb = best.rgb.detach()
         self.position = batch.end
-        if self.global_step % LOG_EVERY == 0:
+        if self.global_step % LOG_EVERY == 0:  # of this process's rays alone
             self.log("train/loss", loss)
             self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
             self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         samples = getattr(best, "samples", 0)
-        return {"loss": loss, "rgb": rgb, "target": rgbs, "samples": samples}
+        return {"loss": batch.weight * loss, "rgb": rgb, "target": rgbs, "samples": samples}
 
     def change_background(
         self, alpha: Tensor | None, rgbs: Tensor, generator: torch.Generator
@@ -174,12 +184,15 @@ class NeRFSystem(LightningModule):
         return background, rgbs + (1 - alpha[:, None]) * (background - self.scene.background)
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        if number >= len(self.val_views):
+            return  # given only so that all processes have as many
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
-        self.val_losses.append(float((picture.rgb - rgbs).square().mean()))
-        self.val_psnrs.append(psnr(image, photo))
-        if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
+        loss = float((picture.rgb - rgbs).square().mean())
+        self.val_rows.append((number, loss, psnr(image, photo)))
+        if number == 0 and isinstance(self.logger, TensorBoardLogger):
             bounds = self.scene.bounds
             stack = comparison(photo, image, picture, bounds.near, bounds.far)
             self.logger.experiment.add_images(
@@ -187,17 +200,18 @@ class NeRFSystem(LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        self.val_losses: list[float] = []
-        self.val_psnrs: list[float] = []
+        self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the views."""
+        """Log the means over the views of all processes: the same values in each of them."""
         self.validated_at = self.global_step
-        self.log("val/loss", sum(self.val_losses) / len(self.val_losses), sync_dist=True)
-        self.log("val/psnr", sum(self.val_psnrs) / len(self.val_psnrs), sync_dist=True)
+        rows = sorted(row for part in gather(self.val_rows) for row in part)
+        _, losses, psnrs = zip(*rows, strict=True)
+        self.log("val/loss", sum(losses) / len(losses))
+        self.log("val/psnr", sum(psnrs) / len(psnrs))
         # As train/psnr is defined: of the mean over all pixels, not the mean over views.
-        mean = torch.tensor(self.val_losses).mean()
-        self.log("val/psnr_pixels", -10 * torch.log10(mean), sync_dist=True)
+        mean = torch.tensor(losses).mean()
+        self.log("val/psnr_pixels", -10 * torch.log10(mean))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["scene"] = self.scene.plain()
@@ -208,7 +222,9 @@ class NeRFSystem(LightningModule):
 
 
 def main() -> None:
+    first_prints()
     options = read_options()
+    launch(choose_devices(options)[1], options.num_nodes)
     collapse = train(options)
     if collapse is None:
         return
@@ -238,11 +254,13 @@ def train(options: TrainOptions) -> str | None:
     system = NeRFSystem(**plain(options))
     system.setup("fit")  # mistakes in the scene are told before anything is written
     resume_from = start_from(system, options)
-    steps = RayLoader.batches(system.train_photos, (options.batch_size or DEFAULT_BATCH) * devices)
+    processes = max(world_size(), devices)
+    batch_size = (options.batch_size or DEFAULT_BATCH) * processes
+    steps = RayLoader.batches(system.train_photos, batch_size)
     scene = system.scene
     print(
         f"{scene.name}: {len(scene.splits['train'])} photos to train on, {steps} steps an epoch, "
-        f"on {devices} {accelerator.upper()}"
+        f"on {processes} {accelerator.upper()}"
     )
 
     width, height = scene.cameras.size[scene.splits["train"]].amax(dim=0).tolist()
@@ -270,10 +288,12 @@ def train(options: TrainOptions) -> str | None:
         save_top_k=options.save_top_k,
         enable_version_counter=False,
     )
+    strategy = "ddp" if options.strategy == "auto" else options.strategy
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        num_nodes=processes // devices,
+        strategy=strategy if processes > 1 else "auto",
         precision=options.precision,
         max_epochs=-1 if limited or system.grows else options.num_epochs,
         max_steps=options.max_steps or -1,
@@ -313,7 +333,8 @@ def train(options: TrainOptions) -> str | None:
 def choose_devices(options: TrainOptions) -> tuple[str, int]:
     """Lightning's names for --accelerator and --num_gpus. Raises UserError for absent GPUs."""
     device = resolve_device(options.accelerator)
-    count = max(1, options.num_gpus)
+    # Where torchrun or SLURM started the processes, they have said how many.
+    count = local_world_size() if world_size() > 1 else max(1, options.num_gpus)
     if device.type == "cpu" and count > 1 and options.accelerator != "cpu":
         raise UserError(f"--num_gpus {count}: this machine has no GPU")
     if device.type == "cuda" and count > torch.cuda.device_count():
@@ -344,5 +365,6 @@ def start_from(system: NeRFSystem, options: TrainOptions) -> str | None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    run_command(main)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    run_command(main, first_to_tell)

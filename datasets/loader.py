@@ -24,23 +24,27 @@ class RayBatch:
 
     alpha is the opacity of the pixels, where it is known; colours are before the scene's
     background. `end` is the loader's position after this batch.
+    weight: of this batch's mean in the mean over the batches of all processes in the same step;
+    1 where these have as many rays.
     """
 
     rays: Rays
     rgbs: Float[Tensor, "ray 3"]
     alpha: Float[Tensor, "ray"] | None = None
     end: int = 0
+    weight: float = 1.0
 
     def to(self, device: torch.device | str) -> RayBatch:
         alpha = None if self.alpha is None else self.alpha.to(device)
-        return RayBatch(self.rays.to(device), self.rgbs.to(device), alpha, self.end)
+        return RayBatch(self.rays.to(device), self.rgbs.to(device), alpha, self.end, self.weight)
 
 
 class RayLoader:
     """Batches of random rays; an epoch is one pass over all pixels.
 
     A batch depends on the seed and the position alone, so that a resumed run sees what it would
-    have seen. Memory is that of the uint8 photos and of one block of rays.
+    have seen; N processes with a batch of B rays each see in a step what one process with N * B
+    rays would see. Memory is that of the uint8 photos and of one block of rays.
 
     Args:
         photos, cameras: of the training views, in the same order.
@@ -114,12 +118,14 @@ class RayLoader:
             place = (done + batch + within).reshape(-1)
             # The last batch of the epoch ends with the pixels; every process keeps one at least.
             inside = place < self.pixel_count
-            sizes = [size] * count
-            if not bool(inside[-1]) and not self.endless:
-                sizes[-1] = max(1, int(inside[-size:].sum()))
+            sizes, weights = [size] * count, [1.0] * count
+            rest = left - (count - 1) * stride
+            if rest < stride and not self.endless:
+                own = int(inside[-size:].sum())
+                sizes[-1], weights[-1] = max(1, own), own * self.world_size / rest
             rays, rgbs, alpha = self._cast(shuffle(place[: sum(sizes)] % self.pixel_count))
             first = 0
-            for length in sizes:
+            for length, weight in zip(sizes, weights, strict=True):
                 if self.batch_size != size:
                     break
                 done = min(done + stride, self.pixel_count)
@@ -127,7 +133,7 @@ class RayLoader:
                 part = slice(first, first + length)
                 first += length
                 opacity = None if alpha is None else alpha[part]
-                yield RayBatch(rays[part], rgbs[part], opacity, self.position)
+                yield RayBatch(rays[part], rgbs[part], opacity, self.position, weight)
 
     def draw(self, count: int, generator: torch.Generator) -> Rays:
         """Rays of random training pixels, with replacement."""

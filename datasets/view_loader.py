@@ -35,6 +35,8 @@ class ViewLoader:
         bounds: the sampled part of the rays.
         max_rays: at most this many rays of a view, on a regular grid over it; 0 is all.
         device: where the rays are made.
+        rank, world_size: this process's share: every world_size-th view. All processes have as
+            many, so some may have one that another has too.
     """
 
     def __init__(
@@ -44,15 +46,19 @@ class ViewLoader:
         bounds: Bounds,
         max_rays: int = 0,
         device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.photos, self.bounds, self.max_rays = photos, bounds, max_rays
         self.cameras = cameras.to(device)
+        self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return -(-len(self.photos) // self.world_size)
 
     def __iter__(self) -> Iterator[ViewBatch]:
-        for index in range(len(self)):
+        for number in range(len(self)):
+            index = (number * self.world_size + self.rank) % len(self.photos)
             image = self.photos.image(index)
             pixels = image.shape[0] * image.shape[1]
             stride = math.ceil(math.sqrt(pixels / self.max_rays)) if self.max_rays else 1

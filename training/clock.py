@@ -9,6 +9,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from .processes import any_process
+
 LOG_EVERY = 10  # steps
 
 
@@ -69,7 +71,10 @@ class TrainingClock(Callback):
             self._rays_timed, self._seconds_timed = self.rays, self.seconds
             pl_module.log("train/rays_per_second", self.rays_per_second)
         out_of_time = self.max_time is not None and self.seconds >= self.max_time
-        if out_of_time or (self.max_rays is not None and self.rays >= self.max_rays):
+        # The clocks of several processes differ; all must stop at the same step.
+        if self.max_time is not None and any(any_process(out_of_time)):
+            trainer.should_stop = True
+        if self.max_rays is not None and self.rays >= self.max_rays:
             trainer.should_stop = True
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
