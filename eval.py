@@ -22,6 +22,7 @@ from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
 from models import build_field
+from models.appearance import match_halves
 from models.depth import surface_distance
 from models.rendering import HierarchicalRenderer, ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
@@ -36,14 +37,20 @@ PROTOCOL = (
     "PSNR and SSIM of the saved 8-bit images, mean over views; SSIM: 11x11 Gaussian window, "
     "sigma 1.5"
 )
+APPEARANCE_PROTOCOL = (
+    "; each photo's exposure and colour (a gain and an offset per channel) fitted on its left "
+    "half, PSNR and SSIM of the 8-bit right half so exposed (NeRF in the Wild); the saved images "
+    "show the mean appearance"
+)
 
 
 @dataclass(frozen=True)
 class View:
-    """A rendered view; depth in scene units, 0 for background."""
+    """A rendered view; depth in scene units, 0 for background; opacity as in Rendering."""
 
     image: np.ndarray
     depth: np.ndarray
+    opacity: np.ndarray
 
 
 def main() -> None:
@@ -171,7 +178,8 @@ def render_views(
         write_png(folder / f"{number:03d}.png", image)
         if options.save_depth:
             write_depth(folder / f"depth_{number:03d}", depth, options.depth_format)
-        views.append(View(image, depth.astype(np.float16)))
+        opacity = picture.opacity.cpu().numpy().reshape(depth.shape)
+        views.append(View(image, depth.astype(np.float16), opacity.astype(np.float16)))
     if options.save_depth:
         units = {
             "unit_in_input_units": scene.units,
@@ -204,6 +212,22 @@ def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, 
         write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
 
 
+def right_half(
+    view: View, photo: np.ndarray, valid: np.ndarray | None, background: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The view, exposed as its photo is, the photo, and its mask: the right half of each."""
+    mask = None if valid is None else torch.from_numpy(valid)
+    image, seen = (torch.from_numpy(x).float() / 255 for x in (view.image, photo))
+    opacity = torch.from_numpy(view.opacity).float()
+    matched, _, mask = match_halves(image, seen, opacity, background, mask)
+    height, width = matched.shape[:2]
+    return (
+        to_8_bit(matched.flatten(0, 1), (width, height)),
+        photo[:, -width:],
+        None if mask is None else mask.numpy(),
+    )
+
+
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
     """Photos of several sizes, cut to what they share: a video has one size."""
     height, width = np.min([image.shape[:2] for image in images], axis=0)
@@ -220,11 +244,14 @@ def measure(
         photo, mask = photos.image(number).numpy(), photos.mask(number)
         valid = None if mask is None else mask.numpy()
         frame = scene.frames[index]
+        image = view.image
+        if trained.encode_appearance:
+            image, photo, valid = right_half(view, photo, valid, scene.background)
         rows.append(
             {
                 "name": frame.name if frame else str(number),
-                "psnr": round(psnr(view.image, photo, valid), 4),
-                "ssim": round(ssim(view.image, photo, valid), 5),
+                "psnr": round(psnr(image, photo, valid), 4),
+                "ssim": round(ssim(image, photo, valid), 5),
             }
         )
     sizes = {view.image.shape[1::-1] for view in views}
@@ -232,6 +259,8 @@ def measure(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
     protocol += f", background {scene.background:g}; {PROTOCOL}"
+    if trained.encode_appearance:
+        protocol += APPEARANCE_PROTOCOL
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"
     report: dict[str, Any] = {
@@ -245,7 +274,7 @@ def measure(
     published = published_psnr(
         trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
     )
-    if published is not None:
+    if published is not None and not trained.encode_appearance:  # another protocol
         report["published"] = published
     return report
 

@@ -26,6 +26,8 @@ from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
 from models import build_field
+from models.appearance import Appearance, match_halves
+from models.compositing import Rendering
 from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
@@ -52,6 +54,7 @@ class NeRFSystem(LightningModule):
         self.loss = loss_dict[self.options.loss_type]
         self.nerf_coarse = build_field(self.options)
         self.nerf_fine = build_field(self.options) if self.options.N_importance > 0 else None
+        self.appearance: Appearance | None = None  # set up with the scene, which has the photos
         if self.options.compile:
             for field in (self.nerf_coarse, self.nerf_fine):
                 if field is not None:
@@ -67,6 +70,12 @@ class NeRFSystem(LightningModule):
         return ImageRenderer(self.renderer, self.options.chunk // self.renderer.samples_per_ray)(
             rays
         )
+
+    def as_photographed(self, rendering: Rendering | Picture, image: Tensor) -> Tensor:
+        """The colours (ray, 3) as the training photo `image` of each ray shows them."""
+        if self.appearance is None:
+            return rendering.rgb
+        return self.appearance(rendering.rgb, rendering.opacity, image, self.scene.background)
 
     @property
     def renderer(self) -> HierarchicalRenderer:
@@ -84,6 +93,8 @@ class NeRFSystem(LightningModule):
             return
         self.scene = load_scene(self.options)
         self.train_photos = self.scene.photos(self.scene.splits["train"])
+        if self.options.encode_appearance:
+            self.appearance = Appearance(len(self.train_photos))
         on_cpu = resolve_device(self.options.accelerator).type == "cpu"
         count = self.options.val_views or (2 if on_cpu else 8)
         views = self.scene.splits["val"]
@@ -92,7 +103,12 @@ class NeRFSystem(LightningModule):
         self.val_photos = self.scene.photos(self.val_views)
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.parameters(), self.options)
+        groups: list[dict[str, Any]] = [
+            {"params": [p for n, p in self.named_parameters() if not n.startswith("appearance.")]}
+        ]
+        if self.appearance is not None:
+            groups += self.appearance.parameter_groups(self.options.lr)
+        optimizer = make_optimizer(groups, self.options)
         steps_per_epoch = len(self.train_dataloader())
         total_steps = self.options.max_steps or self.options.num_epochs * steps_per_epoch
         scheduler = make_scheduler(optimizer, self.options, steps_per_epoch, total_steps)
@@ -140,25 +156,48 @@ class NeRFSystem(LightningModule):
         renderings = self.renderer.train(
             rays, self.options.perturb, self.options.noise_std, generator
         )
+        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        renderings = {
+            name: replace(rendering, rgb=self.as_photographed(rendering, rays.image))
+            for name, rendering in renderings.items()
+        }
         loss = self.loss(renderings, rgbs)
         rgb = next(reversed(renderings.values())).rgb.detach()
         self.log("train/loss", loss)
         self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        return {"loss": loss, "rgb": rgb}
+        return {"loss": loss, "rgb": rgb, "field_rgb": field_rgb}
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
-        self.val_losses.append(float((picture.rgb - rgbs).square().mean()))
-        self.val_psnrs.append(psnr(image, photo))
+        if self.appearance is None:
+            self.val_losses.append(float((picture.rgb - rgbs).square().mean()))
+            self.val_psnrs.append(psnr(image, photo))
+        else:
+            self._measure_right_half(picture, batch)
         if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
             bounds = self.scene.bounds
             stack = comparison(photo, image, picture, bounds.near, bounds.far)
             self.logger.experiment.add_images(
                 "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
             )
+
+    def _measure_right_half(self, picture: Picture, batch: ViewBatch) -> None:
+        """What eval.py measures of a run with --encode_appearance."""
+        width, height = batch.size
+        rgb, photo, opacity = (
+            x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
+        )
+        valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
+        rgb, photo, valid = match_halves(rgb, photo, opacity, self.scene.background, valid)
+        error = (rgb - photo).square()
+        self.val_losses.append(float(error.mean() if valid is None else error[valid].mean()))
+        size = (rgb.shape[1], height)
+        image, seen = (to_8_bit(x.flatten(0, 1), size) for x in (rgb, photo))
+        mask = None if valid is None else valid.cpu().numpy()
+        self.val_psnrs.append(psnr(image, seen, mask))
 
     def on_validation_epoch_start(self) -> None:
         self.val_losses: list[float] = []
@@ -206,8 +245,8 @@ def train(options: TrainOptions) -> str | None:
     accelerator, devices = choose_devices(options)
     seed_everything(options.seed, verbose=False)
     system = NeRFSystem(**plain(options))
-    resume_from = start_from(system, options)
     system.setup("fit")  # mistakes in the scene are told before anything is written
+    resume_from = start_from(system, options)
     steps = RayLoader.batches(system.train_photos, options.batch_size * devices)
     scene = system.scene
     print(

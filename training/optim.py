@@ -31,8 +31,10 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptions) -> Optimizer:
-    parameters = list(parameters)
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]], options: TrainOptions
+) -> Optimizer:
+    """The optimizer of --optimizer; a group of parameters may bring its own "lr" (torch's way)."""
     # The rate that a warm-up rises to is the optimizer's own.
     rate = options.lr * (options.warmup_multiplier if _warms_up(options) else 1.0)
     common: dict[str, Any] = {"lr": rate, "weight_decay": options.weight_decay}
@@ -40,7 +42,7 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptio
         common["momentum"] = options.momentum
     if options.optimizer != "sgd":
         common["eps"] = _EPS
-    return _OPTIMIZERS[options.optimizer](parameters, **common)
+    return _OPTIMIZERS[options.optimizer](list(parameters), **common)
 
 
 def make_scheduler(
