@@ -33,14 +33,11 @@ from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_dep
 from writing.files import write_json, write_png
 from writing.video import write_gif, write_mp4
 
-PROTOCOL = (
-    "PSNR and SSIM of the saved 8-bit images, mean over views; SSIM: 11x11 Gaussian window, "
-    "sigma 1.5"
-)
-APPEARANCE_PROTOCOL = (
-    "; each photo's exposure and colour (a gain and an offset per channel) fitted on its left "
-    "half, PSNR and SSIM of the 8-bit right half so exposed (NeRF in the Wild); the saved images "
-    "show the mean appearance"
+PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
+SAVED = "the saved 8-bit images"
+RIGHT_HALVES = (
+    "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
+    "half (NeRF in the Wild; the saved images show the mean appearance)"
 )
 
 
@@ -258,9 +255,8 @@ def measure(
     protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
-    protocol += f", background {scene.background:g}; {PROTOCOL}"
-    if trained.encode_appearance:
-        protocol += APPEARANCE_PROTOCOL
+    images = RIGHT_HALVES if trained.encode_appearance else SAVED
+    protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"
     report: dict[str, Any] = {

@@ -47,7 +47,7 @@ class Options:
     seed: int = 0
     """of the light, and of both trainings"""
     train_flags: str = ""
-    """further flags of train.py, in one string"""
+    """further flags of train.py, in one string: --train_flags="--img_wh 100 100 --lr 1e-3\""""
 
 
 def main() -> None:

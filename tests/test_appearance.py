@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ import torch
 from PIL import Image
 
 from benchmarks.changing_light import relight
+from datasets import load_scene
+from datasets.view_loader import ViewLoader
 from errors import UserError
 from eval import View, right_half
 from models.appearance import Appearance, expose, fit_exposure, match_halves
+from opt import SceneOptions, TrainOptions, plain
 from tests.scenes import write_blender
 from tests.test_training import TINY, run
+from train import NeRFSystem
 
 GAIN, OFFSET = torch.tensor([0.7, 1.2, 1.0]), torch.tensor([0.05, -0.1, 0.0])
 
@@ -186,7 +191,7 @@ def test_evaluation_measures_right_halves_and_says_so(relit):
     run(folder, "eval.py", "--ckpt_path", "ckpts/lit/last.ckpt")
     results = folder / "results/blender/lit"
     report = json.loads((results / "metrics.json").read_text())
-    assert "fitted on its left half" in report["protocol"]
+    assert "fitted on the photo's left half" in report["protocol"]
     assert "published" not in report
     saved = np.asarray(Image.open(results / "000.png"))
     assert saved.shape == (24, 24, 3)
@@ -230,3 +235,46 @@ def test_mistakes_end_in_one_line(tmp_path: Path):
         relight(tmp_path / "ball", tmp_path / "ball", 0)
     with pytest.raises(UserError, match="has no transforms"):
         relight(tmp_path / "empty", tmp_path / "out", 0)
+
+
+def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_path: Path):
+    """transforms.json with JPEGs and masks: what is under a mask changes nothing."""
+    write_blender(tmp_path / "ball", train=8, val=1, test=1)
+    root = tmp_path / "capture"
+    (root / "masks").mkdir(parents=True)
+    meta = json.loads((tmp_path / "ball/transforms_train.json").read_text())
+    for i, frame in enumerate(meta["frames"]):
+        with Image.open(tmp_path / f"ball/train/r_{i}.png") as image:
+            image.convert("RGB").save(root / f"{i}.jpg")
+        mask = np.full((24, 24), 255, dtype=np.uint8)
+        mask[:, :6] = 0
+        Image.fromarray(mask).save(root / f"masks/{i}.png")
+        frame |= {"file_path": f"./{i}.jpg", "mask_path": f"masks/{i}.png"}
+    (root / "transforms.json").write_text(json.dumps(meta))
+    relight(root, tmp_path / "lit", seed=0)
+
+    options = SceneOptions(root_dir=str(tmp_path / "lit"), dataset_name="transforms")
+    scene, original = load_scene(options), load_scene(replace(options, root_dir=str(root)))
+    assert torch.equal(scene.cameras.c2w, original.cameras.c2w)
+    photos = scene.photos(scene.splits["val"])
+    assert photos.valid is not None
+    assert int((~photos.valid).sum()) == len(photos) * 24 * 6
+
+    batch = next(iter(ViewLoader(photos, scene.cameras[scene.splits["val"]], scene.bounds)))
+    assert batch.valid is not None
+    assert torch.equal(batch.valid, photos.valid)
+    coarse = next(iter(ViewLoader(photos, scene.cameras, scene.bounds, max_rays=100)))
+    assert coarse.valid is not None
+    assert len(coarse.valid) == len(coarse.rgbs)
+
+    train = TrainOptions(netdepth=2, netwidth=8, netskip=1, N_samples=4, N_importance=0)
+    system = NeRFSystem(**plain(replace(train, encode_appearance=True)))
+    system.scene, system.appearance = scene, Appearance(1)
+    figures = []
+    for spoilt in (0.0, 1.0):
+        rgbs = batch.rgbs.clone()
+        rgbs[~batch.valid] = spoilt
+        system.on_validation_epoch_start()
+        system.validation_step(replace(batch, rgbs=rgbs), 1)
+        figures.append((system.val_losses, system.val_psnrs))
+    assert figures[0] == figures[1]
