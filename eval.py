@@ -23,6 +23,7 @@ from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
 from models import build_fields, build_renderer
+from models.appearance import match_halves
 from models.depth import surface_distance
 from models.parallel import prefer_parts
 from models.rendering import ImageRenderer
@@ -46,18 +47,24 @@ from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_dep
 from writing.files import write_json, write_png
 from writing.video import write_gif, write_mp4
 
-PROTOCOL = (
-    "PSNR and SSIM of the saved 8-bit images, mean over views; SSIM: 11x11 Gaussian window, "
-    "sigma 1.5"
+PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
+SAVED = "the saved 8-bit images"
+RIGHT_HALVES = (
+    "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
+    "half (NeRF in the Wild; the saved images show the mean appearance)"
 )
 
 
 @dataclass(frozen=True)
 class View:
-    """A rendered view; depth in scene units, 0 for background; seconds that it took."""
+    """A rendered view, and the seconds that it took.
+
+    Depth is in scene units, 0 for background; opacity as in Picture.
+    """
 
     image: np.ndarray
     depth: np.ndarray
+    opacity: np.ndarray
     seconds: float
 
 
@@ -233,7 +240,8 @@ def render_view(render: ImageRenderer, scene: Scene, cameras: Cameras, index: in
     width, height = scene.cameras.size[index].tolist()
     image = to_8_bit(picture.rgb, (width, height))
     depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
-    return View(image, depth, time.perf_counter() - start)
+    opacity = picture.opacity.cpu().numpy().reshape(depth.shape).astype(np.float16)
+    return View(image, depth, opacity, time.perf_counter() - start)
 
 
 def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
@@ -258,6 +266,22 @@ def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, 
         write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
 
 
+def right_half(
+    view: View, photo: np.ndarray, valid: np.ndarray | None, background: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The view, exposed as its photo is, the photo, and its mask: the right half of each."""
+    mask = None if valid is None else torch.from_numpy(valid)
+    image, seen = (torch.from_numpy(x).float() / 255 for x in (view.image, photo))
+    opacity = torch.from_numpy(view.opacity).float()
+    matched, _, mask = match_halves(image, seen, opacity, background, mask)
+    height, width = matched.shape[:2]
+    return (
+        to_8_bit(matched.flatten(0, 1), (width, height)),
+        photo[:, -width:],
+        None if mask is None else mask.numpy(),
+    )
+
+
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
     """Photos of several sizes, cut to what they share: a video has one size."""
     height, width = np.min([image.shape[:2] for image in images], axis=0)
@@ -274,18 +298,22 @@ def measure(
         photo, mask = photos.image(number).numpy(), photos.mask(number)
         valid = None if mask is None else mask.numpy()
         frame = scene.frames[index]
+        image = view.image
+        if trained.encode_appearance:
+            image, photo, valid = right_half(view, photo, valid, scene.background)
         rows.append(
             {
                 "name": frame.name if frame else str(number),
-                "psnr": round(psnr(view.image, photo, valid), 4),
-                "ssim": round(ssim(view.image, photo, valid), 5),
+                "psnr": round(psnr(image, photo, valid), 4),
+                "ssim": round(ssim(image, photo, valid), 5),
             }
         )
     sizes = {view.image.shape[1::-1] for view in views}
     protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
-    protocol += f", background {scene.background:g}; {PROTOCOL}"
+    images = RIGHT_HALVES if trained.encode_appearance else SAVED
+    protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"
     report: dict[str, Any] = {
@@ -299,7 +327,7 @@ def measure(
     published = published_psnr(
         trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
     )
-    if published is not None:
+    if published is not None and not trained.encode_appearance:  # another protocol
         report["published"] = published
     return report
 

@@ -106,6 +106,9 @@ class TrainOptions(SceneOptions):
     """frequencies of the position's encoding"""
     N_emb_dir: int = 4
     """frequencies of the direction's encoding"""
+    encode_appearance: bool = False
+    """give each photo its own exposure and colour, for photos taken in changing light; a held-out
+    photo's are then fitted on its left half, and its right half is measured"""
 
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default mse for nerf, huber for voxels"""

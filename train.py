@@ -17,6 +17,7 @@ from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from datasets import load_scene
 from datasets.loader import RayBatch, RayLoader
@@ -26,6 +27,7 @@ from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
 from models import build_fields, build_renderer
+from models.appearance import Appearance, match_halves
 from models.compositing import Picture
 from models.nerf import NeRF
 from models.parallel import prefer_parts
@@ -37,10 +39,11 @@ from training.collapse import CollapseGuard
 from training.growing import Growing
 from training.keep_last import KeepLast
 from training.launch import launch
-from training.optim import growing_optimizer, make_optimizer, make_scheduler
+from training.optim import DEFAULT_LR, growing_optimizer, make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
 from training.presets import PRESETS
 from training.processes import (
+    average_gradients,
     first_prints,
     first_to_tell,
     gather,
@@ -67,6 +70,7 @@ class NeRFSystem(LightningModule):
         self.validated_at = -1
         self.position = 0  # of the training rays' loader
         self.loss = loss_dict[self.options.loss_type or DEFAULT_LOSS[self.options.model]]
+        self.appearance: Appearance | None = None  # set up with the scene, which has the photos
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
@@ -75,6 +79,15 @@ class NeRFSystem(LightningModule):
     def forward(self, rays: Rays) -> Picture:
         """Render any number of rays, in chunks; the same each time."""
         return ImageRenderer(self.renderer, self.renderer.rays_at_once(self.options.chunk))(rays)
+
+    def as_photographed(
+        self, picture: Picture, image: Tensor, background: Tensor | None = None
+    ) -> Tensor:
+        """The colours (ray, 3) as the training photo `image` of each ray shows them."""
+        if self.appearance is None:
+            return picture.rgb
+        behind = self.scene.background if background is None else background
+        return self.appearance(picture.rgb, picture.opacity, image, behind)
 
     def setup(self, stage: str) -> None:
         """Load the scene, and build the fields for it."""
@@ -91,6 +104,8 @@ class NeRFSystem(LightningModule):
                 field.density = torch.compile(field.density)  # type: ignore[method-assign]
                 field.color = torch.compile(field.color)  # type: ignore[method-assign]
         self.renderer = build_renderer(fields, self.options, self.scene)
+        if self.options.encode_appearance:
+            self.appearance = Appearance(len(self.train_photos))
         on_cpu = resolve_device(self.options.accelerator).type == "cpu"
         count = self.options.val_views or (2 if on_cpu else 8)
         views = self.scene.splits["val"]
@@ -104,9 +119,13 @@ class NeRFSystem(LightningModule):
         return self.options.model != "nerf"
 
     def configure_optimizers(self) -> Any:
+        groups: list[dict[str, Any]] = []
+        if self.appearance is not None:
+            groups = self.appearance.parameter_groups(self.options.lr or DEFAULT_LR)
         if self.grows:
-            return growing_optimizer(self.nerf_coarse, self.options)
-        optimizer = make_optimizer(self.parameters(), self.options)
+            return growing_optimizer(self.nerf_coarse, self.options, groups)
+        of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
+        optimizer = make_optimizer([{"params": of_fields}, *groups], self.options)
         steps_per_epoch = len(self.train_dataloader())
         total_steps = self.options.max_steps or self.options.num_epochs * steps_per_epoch
         scheduler = make_scheduler(optimizer, self.options, steps_per_epoch, total_steps)
@@ -128,6 +147,27 @@ class NeRFSystem(LightningModule):
             endless=self.grows,
         )
         return self.train_rays
+
+    def on_fit_start(self) -> None:
+        """Keep parameters whose shape changes from DDP, which fixes it at the start."""
+        self.growing = []
+        if self.grows and self.trainer.world_size > 1:
+            network = {id(p) for p in self.nerf_coarse.parameter_groups()[-1]["params"]}
+            self.growing = [
+                name
+                for name, parameter in self.named_parameters()
+                if name.startswith("nerf_") and id(parameter) not in network
+            ]
+            buffers = [name for name, _ in self.named_buffers()]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                self, [*self.growing, *buffers]
+            )
+
+    def on_after_backward(self) -> None:
+        """Average the gradients that DDP does not."""
+        if self.growing:
+            own = dict(self.named_parameters())
+            average_gradients(own[name] for name in self.growing)
 
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
@@ -157,6 +197,11 @@ class NeRFSystem(LightningModule):
         renderings = self.renderer.train(
             rays, self.options.perturb, self.options.noise_std, generator, background
         )
+        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        renderings = {
+            name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
+            for name, rendering in renderings.items()
+        }
         loss = self.loss(renderings, rgbs)
         best = renderings[next(reversed(renderings))]
         rgb = best.rgb.detach()
@@ -165,8 +210,13 @@ class NeRFSystem(LightningModule):
             self.log("train/loss", loss)
             self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
             self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        samples = getattr(best, "samples", 0)
-        return {"loss": batch.weight * loss, "rgb": rgb, "target": rgbs, "samples": samples}
+        return {
+            "loss": batch.weight * loss,
+            "rgb": rgb,
+            "field_rgb": field_rgb,
+            "target": rgbs,
+            "samples": getattr(best, "samples", 0),
+        }
 
     def change_background(
         self, alpha: Tensor | None, rgbs: Tensor, generator: torch.Generator
@@ -190,14 +240,31 @@ class NeRFSystem(LightningModule):
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
-        loss = float((picture.rgb - rgbs).square().mean())
-        self.val_rows.append((number, loss, psnr(image, photo)))
+        loss, quality = float((picture.rgb - rgbs).square().mean()), psnr(image, photo)
+        if self.appearance is not None:
+            loss, quality = self._measure_right_half(picture, batch)
+        self.val_rows.append((number, loss, quality))
         if number == 0 and isinstance(self.logger, TensorBoardLogger):
             bounds = self.scene.bounds
             stack = comparison(photo, image, picture, bounds.near, bounds.far)
             self.logger.experiment.add_images(
                 "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
             )
+
+    def _measure_right_half(self, picture: Picture, batch: ViewBatch) -> tuple[float, float]:
+        """Loss and PSNR as eval.py measures them of a run with --encode_appearance."""
+        width, height = batch.size
+        rgb, photo, opacity = (
+            x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
+        )
+        valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
+        rgb, photo, valid = match_halves(rgb, photo, opacity, self.scene.background, valid)
+        error = (rgb - photo).square()
+        loss = float(error.mean() if valid is None else error[valid].mean())
+        size = (rgb.shape[1], height)
+        image, seen = (to_8_bit(x.flatten(0, 1), size) for x in (rgb, photo))
+        mask = None if valid is None else valid.cpu().numpy()
+        return loss, psnr(image, seen, mask)
 
     def on_validation_epoch_start(self) -> None:
         self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .cameras import Cameras
@@ -17,14 +17,19 @@ from .rays import Bounds, Rays, image_rays
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """The rays of one view, row by row; size is (width, height) of the image they make."""
+    """The rays of one view, row by row; size is (width, height) of the image they make.
+
+    `valid` is False where a mask leaves the pixel out; None without masks.
+    """
 
     rays: Rays
     rgbs: Float[Tensor, "ray 3"]
     size: tuple[int, int]
+    valid: Bool[Tensor, "ray"] | None = None
 
     def to(self, device: torch.device | str) -> ViewBatch:
-        return ViewBatch(self.rays.to(device), self.rgbs.to(device), self.size)
+        valid = None if self.valid is None else self.valid.to(device)
+        return ViewBatch(self.rays.to(device), self.rgbs.to(device), self.size, valid)
 
 
 class ViewLoader:
@@ -65,4 +70,8 @@ class ViewLoader:
             grid = image[stride // 2 :: stride, stride // 2 :: stride]
             rays = image_rays(self.cameras, self.bounds, index, stride)
             rgbs = grid.reshape(-1, 3).to(rays.origins.device).float() / 255
-            yield ViewBatch(rays, rgbs, (grid.shape[1], grid.shape[0]))
+            valid = self.photos.mask(index)
+            if valid is not None:
+                valid = valid[stride // 2 :: stride, stride // 2 :: stride].reshape(-1)
+                valid = valid.to(rgbs.device)
+            yield ViewBatch(rays, rgbs, (grid.shape[1], grid.shape[0]), valid)

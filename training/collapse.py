@@ -51,7 +51,8 @@ class CollapseGuard(Callback):
         shown: Tensor = outputs["target"]
         if len(rgb) < 2 or float(shown.std(dim=0).max()) < 0.02:
             return None  # the photos themselves show one colour here
-        self._spreads.append(float(rgb.float().std(dim=0).max()))
+        # Of the field alone: gains per photo would spread even a single colour.
+        self._spreads.append(float(outputs["field_rgb"].float().std(dim=0).max()))
         # Against the best single colour: its error is the variance of the photos' colours.
         variance = shown.var(dim=0, unbiased=False).mean()
         self._gains.append(float(variance / (rgb - shown).square().mean().clamp_min(1e-12)))

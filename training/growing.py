@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from .clock import TrainingClock
 from .lazy_adam import LazyAdam
+from .processes import from_first, gather
 
 # Share of the learning rates that is left at the end.
 _DECAY = 0.05
@@ -41,7 +42,7 @@ class Growing(Callback):
     ) -> None:
         system: Any = pl_module
         optimizer = trainer.optimizers[0]
-        progress = self.clock.progress(trainer)
+        progress = from_first(self.clock.progress(trainer))
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * _DECAY**progress
         generator = torch.Generator(system.device).manual_seed(
@@ -71,7 +72,9 @@ class Growing(Callback):
         self._samples += outputs["samples"]
         if trainer.global_step % _STEPS:
             return
-        wanted = system.nerf_coarse.samples_per_step * self._rays / max(1, self._samples)
+        # All processes take as many rays.
+        rays, samples = (sum(c) for c in zip(*gather((self._rays, self._samples)), strict=True))
+        wanted = system.nerf_coarse.samples_per_step * rays / max(1, samples)
         # Half of the way: the number of samples answers late, and not in proportion.
         rays = int((0.5 * self.rays_per_step + 0.5 * wanted) / _MULTIPLE + 0.5) * _MULTIPLE
         rays = min(max(rays, _FEWEST), _MOST)

@@ -35,8 +35,10 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptions) -> Optimizer:
-    parameters = list(parameters)
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]], options: TrainOptions
+) -> Optimizer:
+    """The optimizer of --optimizer; a group of parameters may bring its own "lr" (torch's way)."""
     # The rate that a warm-up rises to is the optimizer's own.
     lr = DEFAULT_LR if options.lr is None else options.lr
     rate = lr * (options.warmup_multiplier if _warms_up(options) else 1.0)
@@ -45,18 +47,26 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptio
         common["momentum"] = options.momentum
     if options.optimizer != "sgd":
         common["eps"] = _EPS
-    return _OPTIMIZERS[options.optimizer](parameters, **common)
+    return _OPTIMIZERS[options.optimizer](list(parameters), **common)
 
 
-def growing_optimizer(field: GrowingField, options: TrainOptions) -> LazyAdam:
+def growing_optimizer(
+    field: GrowingField, options: TrainOptions, others: list[dict[str, Any]]
+) -> LazyAdam:
     """Adam for a field that grows, with the field's own rates.
 
     --lr sets the rate of its network, and the others in proportion.
+
+    Args:
+        others: further groups of parameters with their rates ("lr").
     """
     groups = field.parameter_groups()
     scale = 1.0 if options.lr is None else options.lr / groups[-1]["lr"]
     for group in groups:
-        group["lr"] = group["initial_lr"] = scale * group["lr"]
+        group["lr"] *= scale
+    groups += others
+    for group in groups:
+        group["initial_lr"] = group["lr"]
     # The second moment follows sooner than in other trainings: what a cell is seen to be changes
     # quickly in the minutes that this one takes.
     return LazyAdam(groups, betas=(0.9, 0.99))
