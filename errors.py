@@ -40,14 +40,19 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Run a script's `main`; what the user can mend is told in one line, with exit code 2."""
+def run_command(main: Callable[[], None], may_tell: Callable[[], bool] = lambda: True) -> None:
+    """Run a script's `main`; what the user can mend is told in one line, with exit code 2.
+
+    may_tell: asked before an error is told; False where another process of the run has told it.
+    """
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         line = explain(error)
+        if not may_tell():
+            sys.exit(2)
         if line is None:
             raise
         print(f"{os.path.basename(sys.argv[0])}: {' '.join(line.split())}", file=sys.stderr)

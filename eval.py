@@ -16,52 +16,81 @@ import torch
 from tqdm import tqdm
 
 from datasets import load_scene
+from datasets.cameras import Cameras
 from datasets.paths import render_path
 from datasets.rays import image_rays
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
-from models import build_field
+from models import build_fields, build_renderer
+from models.appearance import match_halves
 from models.depth import surface_distance
-from models.rendering import HierarchicalRenderer, ImageRenderer
+from models.parallel import prefer_parts
+from models.rendering import ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
 from published import published_psnr
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
+from training.launch import launch
 from training.pictures import to_8_bit
+from training.processes import (
+    first_prints,
+    first_to_tell,
+    gather_to_first,
+    is_first,
+    join,
+    local_rank,
+    local_world_size,
+    rank,
+    world_size,
+)
 from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_depth
 from writing.files import write_json, write_png
 from writing.video import write_gif, write_mp4
 
-PROTOCOL = (
-    "PSNR and SSIM of the saved 8-bit images, mean over views; SSIM: 11x11 Gaussian window, "
-    "sigma 1.5"
+PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
+SAVED = "the saved 8-bit images"
+RIGHT_HALVES = (
+    "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
+    "half (NeRF in the Wild; the saved images show the mean appearance)"
 )
 
 
 @dataclass(frozen=True)
 class View:
-    """A rendered view; depth in scene units, 0 for background."""
+    """A rendered view, and the seconds that it took.
+
+    Depth is in scene units, 0 for background; opacity as in Picture.
+    """
 
     image: np.ndarray
     depth: np.ndarray
+    opacity: np.ndarray
+    seconds: float
 
 
 def main() -> None:
+    first_prints()
     options = parse(EvalOptions)
     checkpoint = read_checkpoint(Path(options.ckpt_path))
     if options.export_weights:
         if checkpoint.scene is None:
             raise UserError("--export_weights takes a checkpoint of train.py")
-        export_weights(checkpoint, Path(options.export_weights))
+        if is_first():
+            export_weights(checkpoint, Path(options.export_weights))
         print(options.export_weights)
         return
+    device = choose_device(options)
+    launch(options.num_gpus)
+    join()
     trained = training_options(options, checkpoint)
     scene, split = choose_views(options, trained, checkpoint)
-    renderer = load_renderer(checkpoint, trained, scene, resolve_device(options.accelerator))
+    renderer = load_renderer(checkpoint, trained, scene, device)
 
     name = options.scene_name or scene.name
     folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
-    views, seconds = render_views(renderer, scene, split, folder, options)
+    views, seconds = render_views(renderer, scene, split, folder, options, device)
+    if not is_first():
+        return
     write_videos(folder, name, views, options.fps)
     if scene.has_photos(split):
         report = measure(scene, split, views, trained, name)
@@ -72,6 +101,17 @@ def main() -> None:
         mean = report["mean"]
         print(f"mean over {len(views)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}")
     print(f"{seconds:.2f} s a frame; {folder / name}.gif")
+
+
+def choose_device(options: EvalOptions) -> torch.device:
+    """This process's own device. Raises UserError where it is absent."""
+    device = resolve_device(options.accelerator)
+    count = local_world_size() if world_size() > 1 else options.num_gpus
+    if device.type == "cuda" and count > torch.cuda.device_count():
+        raise UserError(f"--num_gpus {count}: this machine has {torch.cuda.device_count()}")
+    if device.type != "cuda" and count > 1 and options.accelerator != "cpu":
+        raise UserError(f"--num_gpus {count}: this machine has no such GPUs; or --accelerator cpu")
+    return torch.device("cuda", local_rank()) if device.type == "cuda" else device
 
 
 def training_options(options: EvalOptions, checkpoint: Checkpoint) -> TrainOptions:
@@ -108,7 +148,11 @@ def choose_views(
             split = "path"
         else:
             # Space and bounds are those that the field was trained in.
-            scene = files if scene is None else replace(files, bounds=scene.bounds)
+            scene = (
+                files
+                if scene is None
+                else replace(files, bounds=scene.bounds, region=scene.region or files.region)
+            )
     assert scene is not None
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
@@ -129,9 +173,10 @@ def load_renderer(
     checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
 ) -> ImageRenderer:
     """The fields of the checkpoint, ready to render."""
-    fields = {}
-    for name in ("nerf_coarse", "nerf_fine") if trained.N_importance > 0 else ("nerf_coarse",):
-        fields[name] = field = build_field(trained).to(device).eval()
+    if trained.model == "voxels":
+        prefer_parts(device)
+    fields = build_fields(trained, scene)
+    for name, field in fields.items():
         prefix = f"{name}."
         weights = {
             key.removeprefix(prefix): value
@@ -142,44 +187,61 @@ def load_renderer(
             field.load_state_dict(weights)
         except RuntimeError as error:
             raise UserError(f"the checkpoint has no {name} that fits its options") from error
-    renderer = HierarchicalRenderer(
-        fields["nerf_coarse"],
-        fields.get("nerf_fine"),
-        trained.N_samples,
-        trained.N_importance,
-        trained.use_disp,
-        scene.background,
-    )
-    return ImageRenderer(renderer, trained.chunk // renderer.samples_per_ray)
+        field.to(device).eval()
+    renderer = build_renderer(fields, trained, scene)
+    return ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
 
 
 def render_views(
-    render: ImageRenderer, scene: Scene, split: str, folder: Path, options: EvalOptions
+    render: ImageRenderer,
+    scene: Scene,
+    split: str,
+    folder: Path,
+    options: EvalOptions,
+    device: torch.device,
 ) -> tuple[list[View], float]:
-    """Render and write each view of the split; returns the views, and seconds per view."""
-    device = resolve_device(options.accelerator)
+    """Render and write each view of the split; returns the views, and seconds per view.
+
+    The processes render a view each at a time; the first one writes them all, and has them all.
+    """
     cameras = scene.cameras.to(device)
+    indices = scene.splits[split]
     views: list[View] = []
     seconds = 0.0
-    for number, index in enumerate(tqdm(scene.splits[split], desc="rendering", unit="view")):
-        start = time.perf_counter()
-        size = tuple(scene.cameras.size[index].tolist())
-        picture = render(image_rays(cameras, scene.bounds, index))
-        image = to_8_bit(picture.rgb, size)
-        depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
-        seconds += time.perf_counter() - start
-        write_png(folder / f"{number:03d}.png", image)
-        if options.save_depth:
-            write_depth(folder / f"depth_{number:03d}", depth, options.depth_format)
-        views.append(View(image, depth.astype(np.float16)))
-    if options.save_depth:
+    with tqdm(total=len(indices), desc="rendering", unit="view", disable=not is_first()) as bar:
+        for start in range(0, len(indices), world_size()):
+            number = start + rank()
+            view = None
+            if number < len(indices):
+                view = render_view(render, scene, cameras, indices[number])
+            together = [view for view in gather_to_first(view) if view is not None]
+            seconds += max((view.seconds for view in together), default=0.0)
+            for view in together:
+                write_png(folder / f"{len(views):03d}.png", view.image)
+                if options.save_depth:
+                    path = folder / f"depth_{len(views):03d}"
+                    write_depth(path, view.depth, options.depth_format)
+                views.append(replace(view, depth=view.depth.astype(np.float16)))
+            bar.update(len(together))
+    if options.save_depth and is_first():
         units = {
             "unit_in_input_units": scene.units,
             "background": 0,
             "format": options.depth_format,
         }
         write_json(folder / "depth.json", units)
-    return views, seconds / len(views)
+    return views, seconds / len(indices)
+
+
+def render_view(render: ImageRenderer, scene: Scene, cameras: Cameras, index: int) -> View:
+    """Render camera `index` of the scene; cameras: the scene's, on the device."""
+    start = time.perf_counter()
+    picture = render(image_rays(cameras, scene.bounds, index))
+    width, height = scene.cameras.size[index].tolist()
+    image = to_8_bit(picture.rgb, (width, height))
+    depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
+    opacity = picture.opacity.cpu().numpy().reshape(depth.shape).astype(np.float16)
+    return View(image, depth, opacity, time.perf_counter() - start)
 
 
 def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
@@ -204,6 +266,22 @@ def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, 
         write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
 
 
+def right_half(
+    view: View, photo: np.ndarray, valid: np.ndarray | None, background: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The view, exposed as its photo is, the photo, and its mask: the right half of each."""
+    mask = None if valid is None else torch.from_numpy(valid)
+    image, seen = (torch.from_numpy(x).float() / 255 for x in (view.image, photo))
+    opacity = torch.from_numpy(view.opacity).float()
+    matched, _, mask = match_halves(image, seen, opacity, background, mask)
+    height, width = matched.shape[:2]
+    return (
+        to_8_bit(matched.flatten(0, 1), (width, height)),
+        photo[:, -width:],
+        None if mask is None else mask.numpy(),
+    )
+
+
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
     """Photos of several sizes, cut to what they share: a video has one size."""
     height, width = np.min([image.shape[:2] for image in images], axis=0)
@@ -220,18 +298,22 @@ def measure(
         photo, mask = photos.image(number).numpy(), photos.mask(number)
         valid = None if mask is None else mask.numpy()
         frame = scene.frames[index]
+        image = view.image
+        if trained.encode_appearance:
+            image, photo, valid = right_half(view, photo, valid, scene.background)
         rows.append(
             {
                 "name": frame.name if frame else str(number),
-                "psnr": round(psnr(view.image, photo, valid), 4),
-                "ssim": round(ssim(view.image, photo, valid), 5),
+                "psnr": round(psnr(image, photo, valid), 4),
+                "ssim": round(ssim(image, photo, valid), 5),
             }
         )
     sizes = {view.image.shape[1::-1] for view in views}
     protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
-    protocol += f", background {scene.background:g}; {PROTOCOL}"
+    images = RIGHT_HALVES if trained.encode_appearance else SAVED
+    protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"
     report: dict[str, Any] = {
@@ -245,10 +327,10 @@ def measure(
     published = published_psnr(
         trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
     )
-    if published is not None:
+    if published is not None and not trained.encode_appearance:  # another protocol
         report["published"] = published
     return report
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, first_to_tell)

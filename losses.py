@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,4 +19,12 @@ def mse_loss(renderings: Mapping[str, Picture], rgbs: Float[Tensor, "ray 3"]) ->
     return sum(losses[1:], start=losses[0])
 
 
-loss_dict: dict[str, Loss] = {"mse": mse_loss}
+def huber_loss(
+    renderings: Mapping[str, Picture], rgbs: Float[Tensor, "ray 3"]
+) -> Float[Tensor, ""]:
+    """Squared up to an error of 0.1, then linear: what cannot be right does not pull hardest."""
+    losses = [F.huber_loss(rendering.rgb, rgbs, delta=0.1) for rendering in renderings.values()]
+    return sum(losses[1:], start=losses[0])
+
+
+loss_dict: dict[str, Loss] = {"mse": mse_loss, "huber": huber_loss}

@@ -76,6 +76,14 @@ class SceneOptions:
 class TrainOptions(SceneOptions):
     """Train a neural radiance field on a scene with known camera poses."""
 
+    model: Literal["nerf", "voxels"] = "nerf"
+    """the field: the paper's network, or a sparse voxel table that trains in a minute"""
+    sampler: Literal["hierarchical", "occupancy"] | None = None
+    """how rays are sampled: in a coarse and a fine pass, or where something is; by default
+    hierarchical for nerf, occupancy for the others"""
+    resolution: int | None = None
+    """voxels: cells along the longest side of the scene at the end; by default as fine as the
+    photos' pixels, within memory"""
     preset: Literal["cs180"] | None = None
     """options of a known setting, under those given here; cs180: the Berkeley class project"""
     N_samples: int = 64
@@ -98,11 +106,15 @@ class TrainOptions(SceneOptions):
     """frequencies of the position's encoding"""
     N_emb_dir: int = 4
     """frequencies of the direction's encoding"""
+    encode_appearance: bool = False
+    """give each photo its own exposure and colour, for photos taken in changing light; a held-out
+    photo's are then fitted on its left half, and its right half is measured"""
 
-    loss_type: Literal["mse"] = "mse"
-    """loss"""
-    batch_size: int = 1024
-    """rays per step"""
+    loss_type: Literal["mse", "huber"] | None = None
+    """loss; by default mse for nerf, huber for voxels"""
+    batch_size: int | None = None
+    """rays per step and process: N processes take N times as many in a step; by default 1024, and
+    for voxels as many as make a set number of samples"""
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16
@@ -124,7 +136,11 @@ class TrainOptions(SceneOptions):
     at the end GIFs of the test cameras' views and depth are made as well"""
 
     num_gpus: int = 1
-    """GPUs (or CPU processes) to train on"""
+    """GPUs (or CPU processes) to train on, on each machine"""
+    num_nodes: int = 1
+    """machines to train on; torchrun and SLURM, which start the processes, say it by themselves"""
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
+    """how several processes train together; auto is ddp: each averages its gradients with all"""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
@@ -143,8 +159,9 @@ class TrainOptions(SceneOptions):
         "adam"
     )
     """optimizer"""
-    lr: float = 5e-4
-    """learning rate"""
+    lr: float | None = None
+    """learning rate; by default 5e-4 for nerf; for voxels that of their network (3e-3), which the
+    tables' rates keep their proportion to"""
     momentum: float = 0.9
     """momentum (sgd, rmsprop)"""
     weight_decay: float = 0.0
@@ -172,9 +189,10 @@ class TrainOptions(SceneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("N_samples", "batch_size", "chunk", "num_epochs", "netdepth", "netwidth"):
+        for name in ("N_samples", "chunk", "num_epochs", "netdepth", "netwidth"):
             _require(getattr(self, name) > 0, f"--{name} must be positive")
-        for name in ("max_steps", "max_time", "val_every_steps", "val_views"):
+        _require(self.num_nodes > 0, f"--num_nodes must be positive, not {self.num_nodes}")
+        for name in ("batch_size", "max_steps", "max_time", "val_every_steps", "val_views"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         for name in ("N_importance", "noise_std", "weight_decay", "warmup_epochs", "num_gpus"):
@@ -182,8 +200,16 @@ class TrainOptions(SceneOptions):
         _require(
             self.N_samples >= 3 or self.N_importance == 0, "--N_importance needs N_samples >= 3"
         )
+        _require(
+            self.resolution is None or self.resolution >= 16,
+            f"--resolution must be at least 16, not {self.resolution}",
+        )
+        _require(
+            self.model != "voxels" or self.sampler != "hierarchical",
+            "--model voxels goes with --sampler occupancy: its table has no coarse pass",
+        )
         _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
-        _require(self.lr > 0, f"--lr must be positive, not {self.lr}")
+        _require(self.lr is None or self.lr > 0, f"--lr must be positive, not {self.lr}")
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
         _require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
         _require(
@@ -237,11 +263,13 @@ class EvalOptions:
     """format of the depth files: PFM, NumPy, or raw little-endian float32"""
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
+    num_gpus: int = 1
+    """GPUs (or CPU processes) that share the views"""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
 
     def __post_init__(self) -> None:
-        for name in ("N_samples", "chunk", "n_frames", "fps"):
+        for name in ("N_samples", "chunk", "n_frames", "fps", "num_gpus"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"--{name} must be positive, not {value}")
         _require(self.fps <= 50, f"--fps must be at most 50 (a GIF's limit), not {self.fps}")

@@ -17,6 +17,7 @@ from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from datasets import load_scene
 from datasets.loader import RayBatch, RayLoader
@@ -25,19 +26,37 @@ from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
-from models import build_field
-from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
+from models import build_fields, build_renderer
+from models.appearance import Appearance, match_halves
+from models.compositing import Picture
+from models.nerf import NeRF
+from models.parallel import prefer_parts
+from models.rendering import ImageRenderer
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
 from training.collapse import CollapseGuard
+from training.growing import Growing
 from training.keep_last import KeepLast
-from training.optim import make_optimizer, make_scheduler
+from training.launch import launch
+from training.optim import DEFAULT_LR, growing_optimizer, make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
 from training.presets import PRESETS
+from training.processes import (
+    average_gradients,
+    first_prints,
+    first_to_tell,
+    gather,
+    local_world_size,
+    world_size,
+)
 from training.progress import TrainingProgress
 from training.record import RunRecord
 from training.snapshots import Snapshots
+
+DEFAULT_BATCH = 1024  # rays
+DEFAULT_LOSS = {"nerf": "mse", "voxels": "huber"}
+_VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
 
 
 class NeRFSystem(LightningModule):
@@ -49,14 +68,9 @@ class NeRFSystem(LightningModule):
         self.options = from_plain(TrainOptions, options)
         self.save_hyperparameters(plain(self.options))
         self.validated_at = -1
-        self.loss = loss_dict[self.options.loss_type]
-        self.nerf_coarse = build_field(self.options)
-        self.nerf_fine = build_field(self.options) if self.options.N_importance > 0 else None
-        if self.options.compile:
-            for field in (self.nerf_coarse, self.nerf_fine):
-                if field is not None:
-                    field.density = torch.compile(field.density)  # type: ignore[method-assign]
-                    field.color = torch.compile(field.color)  # type: ignore[method-assign]
+        self.position = 0  # of the training rays' loader
+        self.loss = loss_dict[self.options.loss_type or DEFAULT_LOSS[self.options.model]]
+        self.appearance: Appearance | None = None  # set up with the scene, which has the photos
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
@@ -64,26 +78,34 @@ class NeRFSystem(LightningModule):
 
     def forward(self, rays: Rays) -> Picture:
         """Render any number of rays, in chunks; the same each time."""
-        return ImageRenderer(self.renderer, self.options.chunk // self.renderer.samples_per_ray)(
-            rays
-        )
+        return ImageRenderer(self.renderer, self.renderer.rays_at_once(self.options.chunk))(rays)
 
-    @property
-    def renderer(self) -> HierarchicalRenderer:
-        return HierarchicalRenderer(
-            self.nerf_coarse,
-            self.nerf_fine,
-            self.options.N_samples,
-            self.options.N_importance,
-            self.options.use_disp,
-            self.scene.background,
-        )
+    def as_photographed(
+        self, picture: Picture, image: Tensor, background: Tensor | None = None
+    ) -> Tensor:
+        """The colours (ray, 3) as the training photo `image` of each ray shows them."""
+        if self.appearance is None:
+            return picture.rgb
+        behind = self.scene.background if background is None else background
+        return self.appearance(picture.rgb, picture.opacity, image, behind)
 
     def setup(self, stage: str) -> None:
+        """Load the scene, and build the fields for it."""
         if hasattr(self, "scene"):
             return
+        if self.options.model == "voxels":
+            prefer_parts(resolve_device(self.options.accelerator))
         self.scene = load_scene(self.options)
-        self.train_photos = self.scene.photos(self.scene.splits["train"])
+        self.train_photos = self.scene.photos(self.scene.splits["train"], alpha=self.grows)
+        fields = build_fields(self.options, self.scene)
+        for name, field in fields.items():
+            setattr(self, name, field)
+            if self.options.compile and isinstance(field, NeRF):
+                field.density = torch.compile(field.density)  # type: ignore[method-assign]
+                field.color = torch.compile(field.color)  # type: ignore[method-assign]
+        self.renderer = build_renderer(fields, self.options, self.scene)
+        if self.options.encode_appearance:
+            self.appearance = Appearance(len(self.train_photos))
         on_cpu = resolve_device(self.options.accelerator).type == "cpu"
         count = self.options.val_views or (2 if on_cpu else 8)
         views = self.scene.splits["val"]
@@ -91,8 +113,19 @@ class NeRFSystem(LightningModule):
         self.val_views = list(dict.fromkeys(self.val_views))  # there may be fewer
         self.val_photos = self.scene.photos(self.val_views)
 
+    @property
+    def grows(self) -> bool:
+        """Whether the field gets finer in training, with rates of its own."""
+        return self.options.model != "nerf"
+
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.parameters(), self.options)
+        groups: list[dict[str, Any]] = []
+        if self.appearance is not None:
+            groups = self.appearance.parameter_groups(self.options.lr or DEFAULT_LR)
+        if self.grows:
+            return growing_optimizer(self.nerf_coarse, self.options, groups)
+        of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
+        optimizer = make_optimizer([{"params": of_fields}, *groups], self.options)
         steps_per_epoch = len(self.train_dataloader())
         total_steps = self.options.max_steps or self.options.num_epochs * steps_per_epoch
         scheduler = make_scheduler(optimizer, self.options, steps_per_epoch, total_steps)
@@ -106,17 +139,38 @@ class NeRFSystem(LightningModule):
             self.train_photos,
             self.scene.cameras[self.scene.splits["train"]],
             self.scene.bounds,
-            self.options.batch_size,
+            self.options.batch_size or DEFAULT_BATCH,
             seed=self.options.seed,
             device=self.device,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            endless=self.grows,
         )
         return self.train_rays
 
+    def on_fit_start(self) -> None:
+        """Keep parameters whose shape changes from DDP, which fixes it at the start."""
+        self.growing = []
+        if self.grows and self.trainer.world_size > 1:
+            network = {id(p) for p in self.nerf_coarse.parameter_groups()[-1]["params"]}
+            self.growing = [
+                name
+                for name, parameter in self.named_parameters()
+                if name.startswith("nerf_") and id(parameter) not in network
+            ]
+            buffers = [name for name, _ in self.named_buffers()]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
+                self, [*self.growing, *buffers]
+            )
+
+    def on_after_backward(self) -> None:
+        """Average the gradients that DDP does not."""
+        if self.growing:
+            own = dict(self.named_parameters())
+            average_gradients(own[name] for name in self.growing)
+
     def on_train_start(self) -> None:
-        # Only now is the step of a resumed run known.
-        self.train_rays.step = self.global_step
+        self.train_rays.position = self.position  # of a resumed run
 
     def val_dataloader(self) -> ViewLoader:
         max_rays = self.options.val_rays
@@ -128,6 +182,8 @@ class NeRFSystem(LightningModule):
             self.scene.bounds,
             max_rays,
             self.device,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
         )
 
     def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -137,48 +193,105 @@ class NeRFSystem(LightningModule):
         generator = torch.Generator(self.device).manual_seed(
             (self.options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
         )
+        background, rgbs = self.change_background(batch.alpha, rgbs, generator)
         renderings = self.renderer.train(
-            rays, self.options.perturb, self.options.noise_std, generator
+            rays, self.options.perturb, self.options.noise_std, generator, background
         )
+        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        renderings = {
+            name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
+            for name, rendering in renderings.items()
+        }
         loss = self.loss(renderings, rgbs)
-        rgb = next(reversed(renderings.values())).rgb.detach()
-        self.log("train/loss", loss)
-        self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        return {"loss": loss, "rgb": rgb}
+        best = renderings[next(reversed(renderings))]
+        rgb = best.rgb.detach()
+        self.position = batch.end
+        if self.global_step % LOG_EVERY == 0:  # of this process's rays alone
+            self.log("train/loss", loss)
+            self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
+            self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        return {
+            "loss": batch.weight * loss,
+            "rgb": rgb,
+            "field_rgb": field_rgb,
+            "target": rgbs,
+            "samples": getattr(best, "samples", 0),
+        }
+
+    def change_background(
+        self, alpha: Tensor | None, rgbs: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor | None, Tensor]:
+        """A background of random colours, and the rays' colours before it.
+
+        What is transparent must be so before each colour, and what is not must hide it: fog
+        cannot stand in for a background. The paper's network is trained before the scene's own.
+        """
+        if not self.grows or (alpha is None and self.scene.cutout):
+            return None, rgbs
+        background = torch.rand(rgbs.shape, generator=generator, device=rgbs.device)
+        if alpha is None:
+            return background, rgbs
+        return background, rgbs + (1 - alpha[:, None]) * (background - self.scene.background)
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        if number >= len(self.val_views):
+            return  # given only so that all processes have as many
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
-        self.val_losses.append(float((picture.rgb - rgbs).square().mean()))
-        self.val_psnrs.append(psnr(image, photo))
-        if batch_idx == 0 and isinstance(self.logger, TensorBoardLogger):
+        loss, quality = float((picture.rgb - rgbs).square().mean()), psnr(image, photo)
+        if self.appearance is not None:
+            loss, quality = self._measure_right_half(picture, batch)
+        self.val_rows.append((number, loss, quality))
+        if number == 0 and isinstance(self.logger, TensorBoardLogger):
             bounds = self.scene.bounds
             stack = comparison(photo, image, picture, bounds.near, bounds.far)
             self.logger.experiment.add_images(
                 "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
             )
 
+    def _measure_right_half(self, picture: Picture, batch: ViewBatch) -> tuple[float, float]:
+        """Loss and PSNR as eval.py measures them of a run with --encode_appearance."""
+        width, height = batch.size
+        rgb, photo, opacity = (
+            x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
+        )
+        valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
+        rgb, photo, valid = match_halves(rgb, photo, opacity, self.scene.background, valid)
+        error = (rgb - photo).square()
+        loss = float(error.mean() if valid is None else error[valid].mean())
+        size = (rgb.shape[1], height)
+        image, seen = (to_8_bit(x.flatten(0, 1), size) for x in (rgb, photo))
+        mask = None if valid is None else valid.cpu().numpy()
+        return loss, psnr(image, seen, mask)
+
     def on_validation_epoch_start(self) -> None:
-        self.val_losses: list[float] = []
-        self.val_psnrs: list[float] = []
+        self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the views."""
+        """Log the means over the views of all processes: the same values in each of them."""
         self.validated_at = self.global_step
-        self.log("val/loss", sum(self.val_losses) / len(self.val_losses), sync_dist=True)
-        self.log("val/psnr", sum(self.val_psnrs) / len(self.val_psnrs), sync_dist=True)
+        rows = sorted(row for part in gather(self.val_rows) for row in part)
+        _, losses, psnrs = zip(*rows, strict=True)
+        self.log("val/loss", sum(losses) / len(losses))
+        self.log("val/psnr", sum(psnrs) / len(psnrs))
         # As train/psnr is defined: of the mean over all pixels, not the mean over views.
-        mean = torch.tensor(self.val_losses).mean()
-        self.log("val/psnr_pixels", -10 * torch.log10(mean), sync_dist=True)
+        mean = torch.tensor(losses).mean()
+        self.log("val/psnr_pixels", -10 * torch.log10(mean))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["scene"] = self.scene.plain()
+        checkpoint["position"] = self.position
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.position = checkpoint["position"]
 
 
 def main() -> None:
+    first_prints()
     options = read_options()
+    launch(choose_devices(options)[1], options.num_nodes)
     collapse = train(options)
     if collapse is None:
         return
@@ -206,13 +319,15 @@ def train(options: TrainOptions) -> str | None:
     accelerator, devices = choose_devices(options)
     seed_everything(options.seed, verbose=False)
     system = NeRFSystem(**plain(options))
-    resume_from = start_from(system, options)
     system.setup("fit")  # mistakes in the scene are told before anything is written
-    steps = RayLoader.batches(system.train_photos, options.batch_size * devices)
+    resume_from = start_from(system, options)
+    processes = max(world_size(), devices)
+    batch_size = (options.batch_size or DEFAULT_BATCH) * processes
+    steps = RayLoader.batches(system.train_photos, batch_size)
     scene = system.scene
     print(
         f"{scene.name}: {len(scene.splits['train'])} photos to train on, {steps} steps an epoch, "
-        f"on {devices} {accelerator.upper()}"
+        f"on {processes} {accelerator.upper()}"
     )
 
     width, height = scene.cameras.size[scene.splits["train"]].amax(dim=0).tolist()
@@ -220,11 +335,17 @@ def train(options: TrainOptions) -> str | None:
         print(f"large photos: --img_wh {width // 4} {height // 4} would take a sixteenth of memory")
 
     folder = Path("ckpts") / options.exp_name
-    clock = TrainingClock(options.batch_size, options.max_time)
+    limited = options.max_steps is not None or options.max_time is not None
+    max_rays = None
+    if system.grows and not limited:
+        max_rays = options.num_epochs * RayLoader.batches(system.train_photos, 1)
+    clock = TrainingClock(options.max_time, options.max_steps, max_rays)
     guard = CollapseGuard()
     keep_last = KeepLast(folder / "last.ckpt")
     validate_every = options.val_every_steps
-    if validate_every is None and options.max_steps and options.max_steps < steps:
+    if validate_every is None and system.grows:
+        validate_every = min(_VALIDATE_EVERY, options.max_steps or _VALIDATE_EVERY)
+    elif validate_every is None and options.max_steps and options.max_steps < steps:
         validate_every = options.max_steps
     checkpoints = ModelCheckpoint(
         dirpath=folder,
@@ -234,17 +355,19 @@ def train(options: TrainOptions) -> str | None:
         save_top_k=options.save_top_k,
         enable_version_counter=False,
     )
-    limited = options.max_steps is not None or options.max_time is not None
+    strategy = "ddp" if options.strategy == "auto" else options.strategy
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        num_nodes=processes // devices,
+        strategy=strategy if processes > 1 else "auto",
         precision=options.precision,
-        max_epochs=-1 if limited else options.num_epochs,
+        max_epochs=-1 if limited or system.grows else options.num_epochs,
         max_steps=options.max_steps or -1,
         logger=TensorBoardLogger("logs", name=options.exp_name, default_hp_metric=False),
         callbacks=[
             clock,
+            *([Growing(clock, adapt=options.batch_size is None)] if system.grows else []),
             guard,
             TrainingProgress(clock),
             checkpoints,
@@ -277,7 +400,8 @@ def train(options: TrainOptions) -> str | None:
 def choose_devices(options: TrainOptions) -> tuple[str, int]:
     """Lightning's names for --accelerator and --num_gpus. Raises UserError for absent GPUs."""
     device = resolve_device(options.accelerator)
-    count = max(1, options.num_gpus)
+    # Where torchrun or SLURM started the processes, they have said how many.
+    count = local_world_size() if world_size() > 1 else max(1, options.num_gpus)
     if device.type == "cpu" and count > 1 and options.accelerator != "cpu":
         raise UserError(f"--num_gpus {count}: this machine has no GPU")
     if device.type == "cuda" and count > torch.cuda.device_count():
@@ -308,5 +432,6 @@ def start_from(system: NeRFSystem, options: TrainOptions) -> str | None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    run_command(main)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    run_command(main, first_to_tell)

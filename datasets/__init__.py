@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from errors import UserError
 from opt import SceneOptions
@@ -12,6 +13,7 @@ from .colmap import load_colmap
 from .demo import load_demo
 from .llff import load_llff
 from .npz import load_npz
+from .region import find_region
 from .scene import Scene
 from .transforms import load_transforms
 
@@ -29,4 +31,5 @@ def load_scene(options: SceneOptions) -> Scene:
     """The scene that the options name. Raises UserError where its files are wrong."""
     if not options.root_dir and options.dataset_name != "demo":
         raise UserError("--root_dir is missing: the folder of the scene")
-    return dataset_dict[options.dataset_name](options)
+    scene = dataset_dict[options.dataset_name](options)
+    return replace(scene, region=find_region(scene))

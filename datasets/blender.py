@@ -50,5 +50,6 @@ def load_blender(options: SceneOptions) -> Scene:
         splits=splits,
         bounds=bounds_of(object_bounds(distances), options, units=1.0),
         background=1.0,
+        cutout=True,
         up=(0.0, 0.0, 1.0),
     ).resized(options.img_wh)

@@ -86,13 +86,15 @@ class Photos:
     """Photos of any sizes, one after the other in one flat buffer.
 
     Pixel (x, y) of photo i is pixels[offsets[i] + y * width_i + x]. `valid` is False where a
-    mask leaves a pixel out; None without masks.
+    mask leaves a pixel out; None without masks. `alpha` is the opacity of pixels, where it was
+    asked for and a photo has it.
     """
 
     pixels: UInt8[Tensor, "pixel 3"]
     widths: Int[Tensor, "image"]
     offsets: Int[Tensor, "image+1"]
     valid: Bool[Tensor, "pixel"] | None = None
+    alpha: UInt8[Tensor, "pixel"] | None = None
 
     def __len__(self) -> int:
         return len(self.widths)
@@ -157,12 +159,15 @@ def read_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 127
 
 
-def load_photos(frames: list[Frame], background: float, threads: int = 4) -> Photos:
+def load_photos(
+    frames: list[Frame], background: float, keep_alpha: bool = False, threads: int = 4
+) -> Photos:
     """Decode photos straight into one uint8 buffer, several at once.
 
     Args:
         frames: what to read.
         background: grey level in [0, 1] that transparent pixels are composited on.
+        keep_alpha: keep their opacity too.
         threads: decoders; each holds one photo in memory besides the result.
     """
     widths = torch.tensor([frame.size[0] for frame in frames], dtype=torch.int64)
@@ -172,9 +177,16 @@ def load_photos(frames: list[Frame], background: float, threads: int = 4) -> Pho
     masked = any(frame.mask_path for frame in frames)
     valid = np.empty(len(pixels), dtype=bool) if masked else None
 
+    alpha = np.full(len(pixels), 255, dtype=np.uint8) if keep_alpha else None
+    opaque = [True] * len(frames)
+
     def read(index: int) -> None:
         start, end = int(offsets[index]), int(offsets[index + 1])
-        pixels[start:end] = _composite(read_photo(frames[index]), background).reshape(-1, 3)
+        photo = read_photo(frames[index])
+        pixels[start:end] = _composite(photo, background).reshape(-1, 3)
+        if alpha is not None and photo.shape[-1] == 4:
+            alpha[start:end] = photo[..., 3].reshape(-1)
+            opaque[index] = False
         if valid is not None:
             valid[start:end] = read_mask(frames[index]).reshape(-1)
 
@@ -185,6 +197,7 @@ def load_photos(frames: list[Frame], background: float, threads: int = 4) -> Pho
         widths,
         offsets,
         None if valid is None else torch.from_numpy(valid),
+        None if alpha is None or all(opaque) else torch.from_numpy(alpha),
     )
 
 

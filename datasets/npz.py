@@ -65,6 +65,7 @@ def load_npz(options: SceneOptions) -> Scene:
         splits=splits,
         bounds=bounds_of(object_bounds(distances), options, units=1.0),
         background=_background(arrays["images_train"]),
+        cutout=True,
         up=(x, y, z),
     ).resized(options.img_wh)
 

@@ -52,6 +52,8 @@ def render_path(scene: Scene, kind: str | None, n_frames: int) -> Scene:
         splits={"path": list(range(len(path)))},
         bounds=scene.bounds,
         background=scene.background,
+        cutout=scene.cutout,
+        region=scene.region,
         to_input=scene.to_input,
         up=scene.up,
     )

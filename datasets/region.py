@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .poses import focus_point
+from .rays import cast_rays
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+# Half the side of the inner cube of an unbounded scene, in distances of the cameras from where
+# they look. Space is divided evenly inside it, and ever more coarsely outside.
+_INNER = 0.4
+_MARGIN = 1.03
+_FLAT = 3.0
 
 
 @dataclass(frozen=True)
@@ -14,8 +29,49 @@ class Region:
         half: half its sides. With `unbounded`, they are equal.
         unbounded: the scene goes on outside the box, which then is the part that is shown
             in full detail.
+        flat: how many times as long as wide a grid's cells are along z: NDC's z is disparity,
+            whose resolution is that of the parallax between the photos, not of their pixels.
+        pixel: the side of what a photo's pixel shows in the middle of the box.
     """
 
     center: tuple[float, float, float]
     half: tuple[float, float, float]
     unbounded: bool = False
+    flat: float = 1.0
+    pixel: float = 0.01
+
+    @staticmethod
+    def from_plain(values: dict[str, Any]) -> Region:
+        """The region that `dataclasses.asdict` made plain values of."""
+        return Region(
+            **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        )
+
+
+def find_region(scene: Scene) -> Region:
+    """The box that the training photos show."""
+    cameras = scene.cameras[scene.splits["train"]]
+    if scene.bounds.ndc is not None:
+        # From the near plane to infinity, as wide as the cameras' frusta are together.
+        image = torch.arange(len(cameras)).repeat_interleave(4)
+        right, bottom = (cameras.size[image] - 1).unbind(1)
+        x = right * torch.tensor([0, 1, 0, 1]).repeat(len(cameras))
+        y = bottom * torch.tensor([0, 0, 1, 1]).repeat(len(cameras))
+        rays = cast_rays(cameras, scene.bounds, image, x, y)
+        ends = rays.points(torch.stack([rays.near, rays.far], dim=1))
+        wide, high, _ = ends.abs().flatten(0, 1).amax(dim=0).tolist()
+        pixel = 2.0 / float(cameras.size[:, 0].float().median())
+        return Region((0.0, 0.0, 0.0), (wide, high, 1.0), flat=_FLAT, pixel=pixel)
+
+    focus = torch.from_numpy(focus_point(cameras.c2w.double().numpy())).float()
+    distance = (cameras.c2w[:, :, 3] - focus).norm(dim=1)
+    width, height = cameras.size.unbind(1)
+    fx, fy = cameras.intrinsics[:, 0], cameras.intrinsics[:, 1]
+    if scene.cutout:  # an object is within what the photos show of the place where they look
+        shown = distance * torch.maximum(width / fx, height / fy) / 2
+        half = _MARGIN * float(shown.median())
+    else:
+        half = _INNER * float(distance.median())
+    x, y, z = focus.tolist()
+    pixel = float((distance / torch.minimum(fx, fy)).median())
+    return Region((x, y, z), (half, half, half), not scene.cutout, pixel=pixel)

@@ -16,6 +16,7 @@ from .cameras import Cameras
 from .images import Frame, Photos, load_photos
 from .ndc import NDC
 from .rays import Bounds
+from .region import Region
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Scene:
         splits: indices into cameras of "train", "val" and "test".
         bounds: the sampled part of each ray, and NDC for a forward-facing scene.
         background: grey level behind everything: 1 (white), 0 (black).
+        cutout: there is nothing but an object near the cameras' focus; otherwise the scene goes
+            on behind it.
+        region: the box that a field with a grid covers; None before it is found.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
     """
@@ -39,15 +43,22 @@ class Scene:
     splits: dict[str, list[int]]
     bounds: Bounds
     background: float = 0.0
+    cutout: bool = False
+    region: Region | None = None
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
 
-    def photos(self, indices: list[int]) -> Photos:
-        """Read the photos of these cameras (uint8). Raises UserError for a damaged one."""
+    def photos(self, indices: list[int], alpha: bool = False) -> Photos:
+        """Read the photos of these cameras (uint8). Raises UserError for a damaged one.
+
+        Args:
+            alpha: keep the opacity of pixels too, where a photo has it.
+        """
         frames = [self.frames[i] for i in indices]
         if any(frame is None for frame in frames):
             raise UserError(f"{self.name}: these views have poses but no photos")
-        return load_photos([frame for frame in frames if frame is not None], self.background)
+        chosen = [frame for frame in frames if frame is not None]
+        return load_photos(chosen, self.background, alpha)
 
     def has_photos(self, split: str) -> bool:
         """Whether the split has views, and each of them a photo."""
@@ -74,6 +85,8 @@ class Scene:
             "splits": self.splits,
             "bounds": asdict(self.bounds),
             "background": self.background,
+            "cutout": self.cutout,
+            "region": None if self.region is None else asdict(self.region),
             "to_input": None if self.to_input is None else self.to_input.tolist(),
             "up": list(self.up),
         }
@@ -85,7 +98,7 @@ class Scene:
         bounds = dict(values["bounds"])
         if bounds["ndc"] is not None:
             bounds["ndc"] = NDC(**bounds["ndc"])
-        to_input = values["to_input"]
+        to_input, region = values["to_input"], values.get("region")
         return Scene(
             name=values["name"],
             cameras=cameras,
@@ -93,6 +106,8 @@ class Scene:
             splits=values["splits"],
             bounds=Bounds(**bounds),
             background=values["background"],
+            cutout=values.get("cutout", False),
+            region=None if region is None else Region.from_plain(region),
             to_input=None if to_input is None else np.array(to_input),
             up=tuple(values["up"]),
         )

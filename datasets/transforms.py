@@ -93,6 +93,7 @@ def load_transforms(options: SceneOptions) -> Scene:
         if forward
         else bounds_of((0.5, 1.5) if cutout else (0.1, 4.0), options, units),
         background=1.0 if cutout else 0.0,
+        cutout=cutout,
         to_input=to_input,
         up=up,
     ).resized(options.img_wh)

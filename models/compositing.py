@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Picture:
-    """What a batch of rays shows.
+    """What rays show: an image, or part of one.
 
     depth is the mean parameter t of what is seen, times its opacity: sum of w_i t_i.
     """
@@ -23,7 +23,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Rendering(Picture):
-    """And by which samples: as many on each ray."""
+    """A picture, and the samples it came from."""
 
     weights: Float[Tensor, "ray sample"]
     t: Float[Tensor, "ray sample"]
@@ -53,12 +53,12 @@ def composite(
     weights: Float[Tensor, "ray sample"],
     rgb: Float[Tensor, "ray sample 3"],
     t: Float[Tensor, "ray sample"],
-    background: float,
+    background: float | Float[Tensor, "ray 3"],
 ) -> Rendering:
-    """Sum colours and depths by their weights, before a grey background."""
+    """Sum colours and depths by their weights, before a grey or a coloured background."""
     opacity = weights.sum(dim=1)
     colour = torch.einsum("rs,rsc->rc", weights, rgb)
-    if background:
+    if isinstance(background, Tensor) or background:
         colour = colour + background * (1 - opacity[:, None])
     return Rendering(colour, (weights * t).sum(dim=1), opacity, weights, t)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,6 +30,14 @@ class Field(Protocol):
         ...
 
 
+class Replaced(NamedTuple):
+    """A parameter, the one in its place, and the old rows that it consists of, if it does."""
+
+    old: nn.Parameter
+    new: nn.Parameter
+    rows: Tensor | None = None
+
+
 @runtime_checkable
 class GrowingField(Protocol):
     """A field that gets finer as it is trained."""
@@ -38,9 +46,7 @@ class GrowingField(Protocol):
         """Parameters ("params") with their own learning rates ("lr"), for an optimizer."""
         ...
 
-    def grow(
-        self, progress: float, step: int, draw: Callable[[int], Rays]
-    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
         """Called before each step: refine, where it is time to.
 
         Args:
@@ -49,6 +55,6 @@ class GrowingField(Protocol):
             draw: that many rays of random training pixels.
 
         Returns:
-            Parameters that were replaced by others of another shape, each with the new one.
+            Parameters that were replaced by others of another shape.
         """
         ...

@@ -5,41 +5,33 @@ Samples are packed: those of all rays one after the other, as each ray has its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
-from .space import Axes, Lattice, Walk
-
-# Samples a cell apart are tested this many at once, against blocks of BLOCK^3 cells: most of
-# space is left out by few lookups.
-SEGMENT = 8
-BLOCK = 4
+from .space import Lattice
+from .walk import BLOCK, Walk, flat_index, march
 
 
-@dataclass(frozen=True)
-class Samples:
+class Samples(NamedTuple):
     """Places on rays, packed in the order of the rays and along each.
 
     Attributes:
-        ray: the ray of each sample.
-        s: its place on the ray, in cells walked.
-        cell: the number of the occupied cell it lies in.
-        within: its place in the cell, from 0 to 1, along x, y and z.
-        starts: first sample of each ray; one entry more at the end.
+        ray: (sample,) the ray of each.
+        s: (sample,) its place on the ray, in cells walked.
+        cell: (sample,) the number of the occupied cell it lies in, int32.
+        within: (3, sample) its place in the cell, from 0 to 1.
+        starts: (ray + 1,) first sample of each ray, and the number of all.
     """
 
-    ray: Int[Tensor, "sample"]
-    s: Float[Tensor, "sample"]
-    cell: Int32[Tensor, "sample"]
-    within: Axes
-    starts: Int[Tensor, "start"]
-
-    def __len__(self) -> int:
-        return len(self.ray)
+    ray: Tensor
+    s: Tensor
+    cell: Tensor
+    within: Tensor
+    starts: Tensor
 
 
 class Occupancy:
@@ -66,7 +58,7 @@ class Occupancy:
         padded = F.pad(mask, (0, -nz % BLOCK, 0, -ny % BLOCK, 0, -nx % BLOCK))
         blocks = padded.unfold(0, BLOCK, BLOCK).unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
         reached = dilate(blocks.flatten(3).any(dim=-1))
-        self.block_dims = reached.shape
+        self.block_dims = list(reached.shape)
         self.blocks = reached.reshape(-1).contiguous()
 
     def __len__(self) -> int:
@@ -76,52 +68,30 @@ class Occupancy:
         """The cells' indices along x, y and z."""
         return torch.stack(torch.unravel_index(self.cells, self.mask.shape), dim=1)
 
+    def locate(
+        self, place: Float[Tensor, "point 3"]
+    ) -> tuple[Int32[Tensor, "point"], Float[Tensor, "3 point"]]:
+        """The occupied cell of each place in grid coordinates (-1: none), and where in it."""
+        dims = list(self.mask.shape)
+        inside = ((place >= 0) & (place < place.new_tensor(dims))).all(dim=1)
+        number = self.number[flat_index(place.t(), dims).long()].masked_fill(~inside, -1)
+        return number, place.t().frac()
+
     @torch.no_grad()
     def march(
         self, walk: Walk, jitter: Float[Tensor, "ray"] | None = None, step: float = 1.0
     ) -> Samples:
-        """The samples of rays that lie in occupied cells.
-
-        Those of a ray's last SEGMENT steps may lie beyond its end.
+        """The samples of rays that lie in occupied cells, before the rays' ends.
 
         Args:
             walk: the rays.
             jitter: where in its step each ray's samples are, from 0 to 1; by default the middle.
             step: between samples, in cells; at most 1.
         """
-        segments = ((walk.end - walk.start) / (SEGMENT * step)).ceil().clamp_min_(0)
-        count = int(segments.max()) if len(segments) else 0
-        steps = torch.arange(count, device=segments.device)
-        every = torch.arange(len(segments), device=segments.device)[:, None]
-        middle = walk.start[:, None] + (steps + 0.5) * (SEGMENT * step)
-        block = self._flat(walk.at(every, middle), self.block_dims, 1 / BLOCK)
-        reached = self.blocks.index_select(0, block.view(-1))
-        reached &= (steps < segments[:, None]).view(-1)
-        kept = reached.nonzero().squeeze(1)
-
-        ray = torch.div(kept, max(count, 1), rounding_mode="floor")
-        offset = 0.5 if jitter is None else jitter[ray]
-        first = walk.start[ray] + ((kept - ray * count) * SEGMENT + offset) * step
-        s = first[:, None] + torch.arange(SEGMENT, device=first.device) * step
-        axes = walk.at(ray[:, None], s)
-        number = self.number.index_select(0, self._flat(axes, self.mask.shape).view(-1))
-        inside = (number >= 0).nonzero().squeeze(1)
-        ray = ray.index_select(0, torch.div(inside, SEGMENT, rounding_mode="floor"))
-        x, y, z = (axis.view(-1).index_select(0, inside).frac_() for axis in axes)
-        counts = torch.bincount(ray, minlength=len(segments))
-        starts = F.pad(counts.cumsum(0), (1, 0))
-        s, number = s.view(-1).index_select(0, inside), number.index_select(0, inside)
-        return Samples(ray, s, number, (x, y, z), starts)
-
-    @staticmethod
-    def _flat(axes: Axes, dims: tuple[int, ...], scale: float = 1.0) -> Int32[Tensor, "..."]:
-        """Cells of places, in the flattened grid; places outside count to a cell at its edge."""
-        flat: Tensor | None = None
-        for axis, size in zip(axes, dims, strict=True):
-            index = (axis * scale if scale != 1.0 else axis).clamp(0, size - 1).int()
-            flat = index if flat is None else flat.mul_(size).add_(index)
-        assert flat is not None
-        return flat
+        if jitter is None:
+            jitter = torch.full_like(walk.start, 0.5)
+        dims = list(self.mask.shape)
+        return Samples(*march(walk, jitter, self.blocks, self.block_dims, self.number, dims, step))
 
 
 def dilate(mask: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:

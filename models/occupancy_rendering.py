@@ -14,9 +14,10 @@ from datasets.rays import Rays
 from .compositing import Picture
 from .field import Field
 from .occupancy import Occupancy
-from .packed import PackedSamples, composite_packed, packed_weights, starts_of
+from .packed import PackedSamples, composite_packed, packed_weights
 from .sampling import INFINITY
-from .space import Walk
+from .space import walked
+from .walk import Walk, parameter
 
 # Samples of a ray that are evaluated together, before it is known whether the next can be seen:
 # few at first, as most rays end soon after they meet something.
@@ -49,10 +50,9 @@ class OccupancyRenderer:
     hidden: float = 1e-3
     faint: float = 0.0
 
-    @property
-    def samples_per_ray(self) -> int:
-        """What a ray takes of memory: the samples that are evaluated at once."""
-        return _MOST
+    def rays_at_once(self, chunk: int) -> int:
+        """Rays of one call: so many that `chunk` samples at most are evaluated at once."""
+        return chunk // _MOST
 
     @torch.no_grad()
     def __call__(self, rays: Rays) -> Picture:
@@ -71,7 +71,12 @@ class OccupancyRenderer:
         return Picture(rgb + self.background * (1 - opacity[:, None]), depth, opacity)
 
     def train(
-        self, rays: Rays, perturb: float, noise_std: float, generator: torch.Generator
+        self,
+        rays: Rays,
+        perturb: float,
+        noise_std: float,
+        generator: torch.Generator,
+        background: Float[Tensor, "ray 3"] | None = None,
     ) -> dict[str, Picture]:
         """The rendering ("fine"), with samples moved along each ray and noisy densities.
 
@@ -100,21 +105,25 @@ class OccupancyRenderer:
         seen = (weights.detach() > self.faint).nonzero().squeeze(1)
         colour = self.field.color(feature[seen], rays.viewdirs[samples.ray[seen]])
         rgb = samples.t.new_zeros(len(samples), 3).index_copy(0, seen, colour.to(samples.t.dtype))
-        return {"fine": composite_packed(weights, rgb, samples, self.background)}
+        behind = self.background if background is None else background
+        return {"fine": composite_packed(weights, rgb, samples, behind)}
 
     @torch.no_grad()
     def sample(self, rays: Rays, jitter: Float[Tensor, "ray"] | None = None) -> PackedSamples:
-        """The samples of the rays in occupied cells, before their ends.
+        """The samples of the rays in occupied cells, before their far ends.
+
+        A walk through an unbounded region goes on behind these, where a network that was trained
+        with the two passes has never been.
 
         Args:
             jitter: where in its step each ray's samples are, from 0 to 1; by default the middle.
         """
         walk = self.occupancy.lattice.walk(rays)
+        walk = walk._replace(end=torch.minimum(walk.end, walked(walk, rays.far)))
         marched = self.occupancy.march(walk, jitter, self.step)
-        within = (marched.s < walk.end[marched.ray]).nonzero().squeeze(1)
-        ray, s = marched.ray[within], marched.s[within]
+        ray, s = marched.ray, marched.s
         lengths = self._lengths(walk, rays, ray, s)
-        return PackedSamples(ray, walk.t(ray, s), lengths, starts_of(ray, len(rays)))
+        return PackedSamples(ray, parameter(walk, ray, s), lengths, marched.starts)
 
     def _lengths(self, walk: Walk, rays: Rays, ray: Tensor, s: Tensor) -> Float[Tensor, "sample"]:
         """The length of a step around each sample, in the units of the directions.
@@ -122,9 +131,10 @@ class OccupancyRenderer:
         As in `sample_lengths`, the last sample before a ray's far end stands for all behind it.
         """
         half = 0.5 * self.step
-        lengths = (walk.t(ray, s + half) - walk.t(ray, s - half)) * rays.directions.norm(dim=1)[ray]
+        ahead, behind = (parameter(walk, ray, place) for place in (s + half, s - half))
+        lengths = (ahead - behind) * rays.directions.norm(dim=1)[ray]
         every = torch.arange(len(rays), device=ray.device)
-        to_far = walk.t(every, walk.end) > rays.far * (1 - 1e-4)
+        to_far = parameter(walk, every, walk.end) > rays.far * (1 - 1e-4)
         last = to_far[ray] & (s + self.step >= walk.end[ray])
         return lengths.masked_fill(last, INFINITY)
 

@@ -83,9 +83,9 @@ def composite_packed(
     weights: Float[Tensor, "sample"],
     rgb: Float[Tensor, "sample 3"],
     samples: PackedSamples,
-    background: float,
+    background: float | Float[Tensor, "ray 3"],
 ) -> Picture:
-    """Sum colours and depths by their weights, before a grey background."""
+    """Sum colours and depths by their weights, before a grey or a coloured background."""
     opacity, depth = (
         sum_by_ray(values, samples.ray, samples.rays) for values in (weights, weights * samples.t)
     )

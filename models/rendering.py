@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,37 @@ from .sampling import (
     stratified_samples,
 )
 from .shading import density_only, shade
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """What makes pictures of rays, for an image and in training."""
+
+    def rays_at_once(self, chunk: int) -> int:
+        """Rays of one call, for networks that see `chunk` points at once."""
+        ...
+
+    def __call__(self, rays: Rays) -> Picture:
+        """What the rays show; the same each time."""
+        ...
+
+    def train(
+        self,
+        rays: Rays,
+        perturb: float,
+        noise_std: float,
+        generator: torch.Generator,
+        background: Float[Tensor, "ray 3"] | None = None,
+    ) -> Mapping[str, Picture]:
+        """Pictures to take a loss of, the best one last.
+
+        Args:
+            perturb: how far samples are moved at random within their intervals.
+            noise_std: standard deviation of noise on a network's density.
+            generator: of all that is random.
+            background: what is behind each ray; by default the renderer's own grey.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,9 +74,9 @@ class HierarchicalRenderer:
     use_disp: bool = False
     background: float = 0.0
 
-    @property
-    def samples_per_ray(self) -> int:
-        return self.N_samples + (self.N_importance if self.fine is not None else 0)
+    def rays_at_once(self, chunk: int) -> int:
+        """Rays whose samples a network may see at once, so many `chunk` points at most."""
+        return chunk // (self.N_samples + (self.N_importance if self.fine is not None else 0))
 
     def __call__(self, rays: Rays) -> Rendering:
         """The final rendering, the same each time; the coarse pass asks for density only."""
@@ -57,18 +89,24 @@ class HierarchicalRenderer:
         return self._pass(self.fine, rays, t)
 
     def train(
-        self, rays: Rays, perturb: float, noise_std: float, generator: torch.Generator
-    ) -> dict[str, Rendering]:
+        self,
+        rays: Rays,
+        perturb: float,
+        noise_std: float,
+        generator: torch.Generator,
+        background: Float[Tensor, "ray 3"] | None = None,
+    ) -> dict[str, Picture]:
         """Both passes ("coarse", "fine") with random samples and noisy densities."""
         t = stratified_samples(rays, self.N_samples, self.use_disp, perturb, generator)
-        coarse = self._pass(self.coarse, rays, t, noise_std, generator)
+        coarse = self._pass(self.coarse, rays, t, noise_std, generator, background)
         if self.fine is None:
             return {"coarse": coarse}
         finer = importance_samples(
             t, coarse.weights, self.N_importance, generator if perturb else None
         )
         t = merge_samples(t, finer)
-        return {"coarse": coarse, "fine": self._pass(self.fine, rays, t, noise_std, generator)}
+        fine = self._pass(self.fine, rays, t, noise_std, generator, background)
+        return {"coarse": coarse, "fine": fine}
 
     def _pass(
         self,
@@ -77,13 +115,15 @@ class HierarchicalRenderer:
         t: Float[Tensor, "ray sample"],
         noise_std: float = 0.0,
         generator: torch.Generator | None = None,
+        background: Float[Tensor, "ray 3"] | None = None,
     ) -> Rendering:
         deltas = sample_lengths(t, rays)
         noise = None
         if generator is not None and noise_std > 0:
             noise = noise_std * torch.randn(t.shape, generator=generator, device=t.device)
         sigma, rgb = shade(field, rays.points(t), rays.viewdirs, deltas, noise)
-        return composite(composite_weights(sigma, deltas), rgb, t, self.background)
+        behind = self.background if background is None else background
+        return composite(composite_weights(sigma, deltas), rgb, t, behind)
 
 
 class ImageRenderer:

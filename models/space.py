@@ -15,7 +15,10 @@ from torch import Tensor
 from datasets.rays import Rays
 from datasets.region import Region
 
-Axes = tuple[Tensor, Tensor, Tensor]  # x, y and z apart: each operation reads what it needs
+from .walk import Walk
+
+# Where a walk through contracted space ends: at 1 / (2 - 1.98) = 50 halves of the inner cube.
+_HORIZON = 1.98
 
 
 @dataclass(frozen=True)
@@ -72,101 +75,33 @@ class Lattice:
         return 2 * inside * norm.square()  # where the contraction has the slope 1 / norm^2
 
     def walk(self, rays: Rays) -> Walk:
-        """The rays in grid coordinates."""
-        center, half = (rays.origins.new_tensor(v) for v in (self.region.center, self.region.half))
-        low, edge = (rays.origins.new_tensor(v) for v in (self.low, self.edge))
+        """The rays in grid coordinates; their first and last place within the grid."""
+        center, half, low, edge = (
+            rays.origins.new_tensor(v)
+            for v in (self.region.center, self.region.half, self.low, self.edge)
+        )
+        corner = (low[:, None, None], edge[:, None, None])
+        origins, directions = (rays.origins - center) / half, rays.directions
         if self.region.unbounded:
-            return ContractedWalk(self, rays, center, half[0], low, edge)
-        origins = ((rays.origins - center) / half - low) / edge
-        velocity = rays.directions / (half * edge)
-        return StraightWalk(self, rays, origins, velocity)
-
-
-class Walk:
-    """Rays as a marcher walks them.
-
-    Attributes:
-        start, end: s of the first and last place on each ray that may hold something, (ray,).
-    """
-
-    start: Tensor
-    end: Tensor
-
-    def at(self, ray: Tensor, s: Tensor) -> Axes:
-        """Grid coordinates of places s (of any shape) on the rays with indices `ray`."""
-        raise NotImplementedError
-
-    def t(self, ray: Tensor, s: Tensor) -> Tensor:
-        """The rays' own parameter at s."""
-        raise NotImplementedError
-
-
-class StraightWalk(Walk):
-    """Rays through a box: straight in grid coordinates too."""
-
-    def __init__(self, lattice: Lattice, rays: Rays, origins: Tensor, velocity: Tensor) -> None:
-        self.speed = velocity.norm(dim=1).clamp_min(1e-12)  # cells per unit of t
-        directions = velocity / self.speed[:, None]
-        self.origins, self.directions = origins.unbind(1), directions.unbind(1)
+            nearest = -(origins * directions).sum(dim=1)
+            start = unbend(rays.near / half[0] - nearest) / (2 * edge[0])
+            end = torch.full_like(start, _HORIZON) / (2 * edge[0])
+            speed = (1 / half[0]).expand_as(start)
+            o, d = origins.t().contiguous(), directions.t().contiguous()
+            return Walk(o, d, start, end, speed, nearest, *corner)
+        origins, velocity = (origins - low) / edge, directions / (half * edge)
+        speed = velocity.norm(dim=1).clamp_min(1e-12)
+        directions = velocity / speed[:, None]
         # Slabs (Kay and Kajiya 1986): the part of the ray that is between all pairs of planes.
         away = torch.where(directions.abs() < 1e-9, 1e-9, directions)
         to_low = -origins / away
-        to_high = (origins.new_tensor([float(n) for n in lattice.dims]) - origins) / away
-        enter = torch.minimum(to_low, to_high).amax(dim=1)
-        leave = torch.maximum(to_low, to_high).amin(dim=1)
-        self.start = torch.maximum(enter, rays.near * self.speed)
-        self.end = torch.minimum(leave, rays.far * self.speed)
-
-    def at(self, ray: Tensor, s: Tensor) -> Axes:
-        x, y, z = (
-            torch.addcmul(o[ray], d[ray], s)
-            for o, d in zip(self.origins, self.directions, strict=True)
-        )
-        return x, y, z
-
-    def t(self, ray: Tensor, s: Tensor) -> Tensor:
-        return s / self.speed[ray]
-
-
-class ContractedWalk(Walk):
-    """Rays through an unbounded scene, in steps that grow outside as the contraction shrinks.
-
-    From the place nearest to the centre, t = s inside the inner cube's size and 1 / (2 - s)
-    beyond it: there the contraction has the slope 1 / t^2, and dt / ds = t^2.
-    """
-
-    def __init__(
-        self, lattice: Lattice, rays: Rays, center: Tensor, half: Tensor, low: Tensor, edge: Tensor
-    ) -> None:
-        origins = (rays.origins - center) / half
-        self.half = half
-        self.origins, self.directions = origins.unbind(1), rays.directions.unbind(1)
-        self.nearest = -(origins * rays.directions).sum(dim=1)
-        self.cells = 1 / (2 * edge[0])  # per unit of contracted space
-        self.low, self.edge = low, edge
-        self.start = unbend(rays.near / half - self.nearest) * self.cells
-        self.end = unbend(rays.far / half - self.nearest) * self.cells
-
-    def _distance(self, ray: Tensor, s: Tensor) -> Tensor:
-        return self.nearest[ray] + bend(s / self.cells)
-
-    def at(self, ray: Tensor, s: Tensor) -> Axes:
-        t = self._distance(ray, s)
-        x, y, z = (
-            torch.addcmul(o[ray], d[ray], t)
-            for o, d in zip(self.origins, self.directions, strict=True)
-        )
-        norm = torch.maximum(torch.maximum(x.abs(), y.abs()), z.abs()).clamp_min_(1)
-        inverse = norm.reciprocal_()
-        scale = (2 - inverse).mul_(inverse).mul_(0.5)
-        x, y, z = (
-            axis.mul_(scale).sub_(low).div_(edge)
-            for axis, low, edge in zip((x, y, z), self.low, self.edge, strict=True)
-        )
-        return x, y, z
-
-    def t(self, ray: Tensor, s: Tensor) -> Tensor:
-        return self._distance(ray, s) * self.half
+        to_high = (origins.new_tensor(self.dims) - origins) / away
+        start = torch.minimum(to_low, to_high).amax(dim=1)
+        end = torch.maximum(to_low, to_high).amin(dim=1)
+        start = torch.maximum(start, rays.near * speed)
+        end = torch.minimum(end, rays.far * speed)
+        o, d = origins.t().contiguous(), directions.t().contiguous()
+        return Walk(o, d, start, end, speed, origins.new_empty(0), *corner)
 
 
 def contract(x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
@@ -182,13 +117,14 @@ def uncontract(x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
     return x / (norm * (2 - norm).clamp_min(1e-3))
 
 
-def bend(s: Tensor) -> Tensor:
-    """Distance from the place nearest to the centre, of contracted distance s in (-2, 2)."""
-    size = s.abs()
-    return torch.where(size <= 1, s, s.sign() / (2 - size).clamp_min(1e-3))
-
-
 def unbend(t: Tensor) -> Tensor:
-    """The inverse of `bend`."""
+    """The inverse of walk.py's `bend`: contracted distance of a distance."""
     size = t.abs()
     return torch.where(size <= 1, t, t.sign() * (2 - 1 / size.clamp_min(1)))
+
+
+def walked(walk: Walk, t: Float[Tensor, "ray"]) -> Float[Tensor, "ray"]:
+    """The inverse of walk.py's `parameter`: the place s on each ray where its parameter is t."""
+    if walk.nearest.numel() == 0:
+        return t * walk.speed
+    return unbend(t * walk.speed - walk.nearest) / (2 * walk.edge[0, 0, 0])

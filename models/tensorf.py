@@ -15,6 +15,7 @@ from datasets.rays import Rays
 from datasets.region import Region
 
 from .embedding import Embedding
+from .field import Replaced
 from .gather import Corners, gather, line_corners, plane_corners
 from .space import Lattice
 
@@ -166,9 +167,7 @@ class TensoRF(nn.Module):
     def _tables() -> tuple[str, ...]:
         return "density_planes", "density_lines", "appearance_planes", "appearance_lines"
 
-    def grow(
-        self, progress: float, step: int, draw: Callable[[int], Rays]
-    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
         """Make planes and lines finer where it is time to; GrowingField tells the arguments."""
         due = sum(
             progress >= share and step >= (number + 1) * _STEPS_BETWEEN
@@ -180,7 +179,7 @@ class TensoRF(nn.Module):
         return self.upsample(sizes)
 
     @torch.no_grad()
-    def upsample(self, sizes: tuple[int, int, int]) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def upsample(self, sizes: tuple[int, int, int]) -> list[Replaced]:
         """Give planes and lines other sizes, by linear interpolation (section 4.4).
 
         Returns:
@@ -196,7 +195,7 @@ class TensoRF(nn.Module):
                 finer = F.interpolate(image, size, mode="bilinear", align_corners=True)
                 finer = finer[0].permute(1, 2, 0).reshape(*size[: old.dim() - 1], -1)
                 tables[number] = nn.Parameter(finer.contiguous())
-                replaced.append((old, tables[number]))
+                replaced.append(Replaced(old, tables[number]))
         return replaced
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train
 from datasets.rays import Bounds
-from models.rendering import Picture
+from models.compositing import Picture
 from training.snapshots import ramp_depth
 
 from .scenes import write_npz

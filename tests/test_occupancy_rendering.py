@@ -17,8 +17,9 @@ from models.occupancy_rendering import OccupancyRenderer
 from models.occupied import MovingOccupancy, occupancy_of
 from models.packed import PackedSamples, composite_packed, packed_weights, starts_of, sum_by_ray
 from models.rendering import ImageRenderer
-from models.space import Lattice
+from models.space import Lattice, walked
 from models.tensorf import TensoRF
+from tests.test_space import t_of
 
 CUBE = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))
 
@@ -156,11 +157,11 @@ def test_a_ball_lets_through_what_the_closed_form_says(sigma, step):
 def dense_twin(field, region, resolution, rays, background, step=1.0):
     """The same samples, all of them, in a dense rectangle: one after the other from the start."""
     walk = Lattice.over(region, resolution).walk(rays)
+    walk = walk._replace(end=torch.minimum(walk.end, walked(walk, rays.far)))
     count = int(((walk.end - walk.start) / step).max()) + 1
     s = walk.start[:, None] + (torch.arange(count) + 0.5) * step
-    ray = torch.arange(len(rays))[:, None]
-    t = walk.t(ray, s)
-    deltas = walk.t(ray, s + step / 2) - walk.t(ray, s - step / 2)
+    t = t_of(walk, s)
+    deltas = t_of(walk, s + step / 2) - t_of(walk, s - step / 2)
     deltas = deltas * rays.directions.norm(dim=1, keepdim=True) * (s < walk.end[:, None])
     if region.unbounded:  # the rays reach their far end, where what is solid is opaque
         deltas[(s < walk.end[:, None]) & (s + step >= walk.end[:, None])] = 1e10

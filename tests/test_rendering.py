@@ -7,11 +7,11 @@ import torch
 
 from benchmarks import reference_nerf as reference
 from datasets.rays import Rays
-from models.compositing import composite, composite_weights, transmittance
+from models.compositing import Picture, composite, composite_weights, transmittance
 from models.depth import mean_t
 from models.embedding import Embedding
 from models.nerf import NeRF
-from models.rendering import HierarchicalRenderer, ImageRenderer, Picture
+from models.rendering import HierarchicalRenderer, ImageRenderer
 from models.sampling import (
     importance_samples,
     merge_samples,

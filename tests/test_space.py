@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from datasets.rays import Rays
 from datasets.region import Region
 from models.occupancy import Occupancy
-from models.space import Lattice, bend, contract, unbend, uncontract
+from models.space import Lattice, contract, unbend, uncontract, walked
+from models.walk import Walk, bend, parameter, places
 
 BOX = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))
 NDC = Region((0.1, -0.2, 0.0), (1.2, 1.4, 1.0))
@@ -33,6 +34,12 @@ def make_rays(region: Region, count: int = 60, seed: int = 0) -> Rays:
         near, far = 0.0, 1.0
     ones = torch.ones(count)
     return Rays(origins, directions, viewdirs, near * ones, far * ones, torch.zeros(count).long())
+
+
+def t_of(walk: Walk, s: torch.Tensor) -> torch.Tensor:
+    """The parameters of places s (ray,) or (ray, step) on all rays."""
+    ray = torch.arange(len(s)).repeat_interleave(s[0].numel())
+    return parameter(walk, ray, s.reshape(-1)).view(s.shape)
 
 
 @pytest.fixture(params=REGIONS)
@@ -73,14 +80,15 @@ def test_walk_agrees_with_points_and_coordinates(name):
     through = (walk.start < walk.end).nonzero().squeeze(1)
     assert len(through) == len(rays)
     s = walk.start[:, None] + torch.linspace(0, 1, 37) * (walk.end - walk.start)[:, None]
-    ray = torch.arange(len(rays))[:, None]
-    t = walk.t(ray, s)
-    along = torch.stack(walk.at(ray, s), dim=-1)
+    t = t_of(walk, s)
+    along = places(walk, torch.arange(len(rays)), s).movedim(0, -1)
     expected = lattice.coordinates(rays.points(t))
     torch.testing.assert_close(along, expected, rtol=1e-3, atol=2e-3)
     assert (t[:, 1:] >= t[:, :-1]).all()
     assert (t >= rays.near[:, None] - 1e-3).all()
-    assert (t <= rays.far[:, None] * (1 + 1e-3)).all()
+    if not region.unbounded:
+        assert (t <= rays.far[:, None] * (1 + 1e-3)).all()
+    torch.testing.assert_close(walked(walk, t[:, 20]), s[:, 20], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["box", "ndc"])
@@ -93,12 +101,11 @@ def test_walk_spans_what_is_inside(name):
     dims = torch.tensor(lattice.dims)
     cell = lattice.coordinates(rays.points(t))
     inside = ((cell >= 0) & (cell <= dims)).all(dim=-1)
-    every = torch.arange(len(rays))
     spacing = (rays.far - rays.near) / 4000 * 1.01
     first = torch.where(inside, t, torch.inf).amin(dim=1)
     last = torch.where(inside, t, -torch.inf).amax(dim=1)
-    assert ((walk.t(every, walk.start) - first).abs() <= spacing).all()
-    assert ((walk.t(every, walk.end) - last).abs() <= spacing).all()
+    assert ((t_of(walk, walk.start) - first).abs() <= spacing).all()
+    assert ((t_of(walk, walk.end) - last).abs() <= spacing).all()
 
 
 def test_rays_that_miss_have_nothing_to_walk():
@@ -138,6 +145,7 @@ def test_march_visits_exactly_the_occupied_cells(name, step):
     mask = torch.rand(lattice.dims, generator=generator) < 0.05
     walk = lattice.walk(rays)
     samples = Occupancy(lattice, mask).march(walk, step=step)
+    assert (samples.s < walk.end[samples.ray]).all()
     inside = samples.s < walk.end[samples.ray] - 1e-3
 
     found = []
@@ -147,7 +155,7 @@ def test_march_visits_exactly_the_occupied_cells(name, step):
             s = walk.start[ray] + (k + 0.5) * step
             if s >= walk.end[ray] - 1e-3:
                 break
-            place = torch.stack(walk.at(torch.tensor([ray]), s[None]))[:, 0]
+            place = places(walk, torch.tensor([ray]), s[None, None])[:, 0, 0]
             index = [min(max(int(p), 0), n - 1) for p, n in zip(place, lattice.dims, strict=True)]
             if mask[tuple(index)]:
                 found.append((ray, float(s), index))

@@ -161,7 +161,7 @@ def test_upsampling_keeps_linear_functions():
     assert len(replaced) == 12
     now = list(field.parameters())
     assert all(
-        any(new is p for p in now) and not any(old is p for p in now) for old, new in replaced
+        any(new is p for p in now) and not any(old is p for p in now) for old, new, _ in replaced
     )
     torch.testing.assert_close(field.density(x)[0], before, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(field.color(place, viewdirs), colour, rtol=1e-4, atol=1e-4)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from datasets.loader import RayBatch
 
+from .processes import from_first
+
 _EVERY = 5  # steps between looks: a look waits for the device
 _CONSTANT_FROM, _STUCK_FROM = 200, 1000  # steps; a healthy start is still flat before them
 _WINDOW = 20  # looks that must agree
@@ -38,19 +40,26 @@ class CollapseGuard(Callback):
         step = trainer.global_step
         if self.reason or step % _EVERY or step > _STUCK_FROM + _EVERY * _WINDOW:
             return
-        rgb: Tensor = outputs["rgb"]
-        spread = float(batch.rgbs.std(dim=0).max())
-        if len(rgb) < 2 or spread < 0.02:
-            return  # the photos themselves show one colour here
-        self._spreads.append(float(rgb.float().std(dim=0).max()))
-        # Against the best single colour: its error is the variance of the photos' colours.
-        variance = batch.rgbs.var(dim=0, unbiased=False).mean()
-        self._gains.append(float(variance / (rgb - batch.rgbs).square().mean().clamp_min(1e-12)))
-        if len(self._spreads) < _WINDOW:
-            return
-        if step >= _CONSTANT_FROM and max(self._spreads) < 0.01:
-            self.reason = f"after {step} steps the output is one colour for all pixels"
-        elif step >= _STUCK_FROM and sum(self._gains) / _WINDOW < 1.02:
-            self.reason = f"after {step} steps PSNR is still that of a single colour"
+        # All processes have the same network: one's rays tell, and all must stop together.
+        self.reason = from_first(self._look(step, outputs, batch))
         if self.reason:
             trainer.should_stop = True
+
+    def _look(self, step: int, outputs: Any, batch: RayBatch) -> str | None:
+        """What is wrong, if anything."""
+        rgb: Tensor = outputs["rgb"]
+        shown: Tensor = outputs["target"]
+        if len(rgb) < 2 or float(shown.std(dim=0).max()) < 0.02:
+            return None  # the photos themselves show one colour here
+        # Of the field alone: gains per photo would spread even a single colour.
+        self._spreads.append(float(outputs["field_rgb"].float().std(dim=0).max()))
+        # Against the best single colour: its error is the variance of the photos' colours.
+        variance = shown.var(dim=0, unbiased=False).mean()
+        self._gains.append(float(variance / (rgb - shown).square().mean().clamp_min(1e-12)))
+        if len(self._spreads) < _WINDOW:
+            return None
+        if step >= _CONSTANT_FROM and max(self._spreads) < 0.01:
+            return f"after {step} steps the output is one colour for all pixels"
+        if step >= _STUCK_FROM and sum(self._gains) / _WINDOW < 1.02:
+            return f"after {step} steps PSNR is still that of a single colour"
+        return None

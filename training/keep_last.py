@@ -12,12 +12,15 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from .processes import any_process
+
 
 class KeepLast(Callback):
     """Keeps a checkpoint that an interrupted run goes on from.
 
     The first Ctrl-C (or SIGTERM) ends training after the step that is running, so that what is
-    saved is a whole step; a second one ends it at once.
+    saved is a whole step; a second one ends it at once. It ends all processes after the same
+    step, whichever of them it reached.
 
     Args:
         path: of the checkpoint.
@@ -28,6 +31,7 @@ class KeepLast(Callback):
         self.path = path
         self.seconds = seconds
         self.interrupted = False
+        self._asked_to_stop = False
         self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
 
@@ -37,19 +41,24 @@ class KeepLast(Callback):
             return  # only the main thread may set handlers
 
         def interrupt(number: int, frame: FrameType | None) -> None:
-            if self.interrupted:
+            if self._asked_to_stop:
                 raise KeyboardInterrupt
-            self.interrupted = trainer.should_stop = True
+            self._asked_to_stop = True
             print("\ninterrupted: stopping after this step (again: at once)", flush=True)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, interrupt)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if time.monotonic() - self._saved_at >= self.seconds:
+        due = time.monotonic() - self._saved_at >= self.seconds
+        self.interrupted, due = any_process(self._asked_to_stop, due)
+        if self.interrupted:
+            trainer.should_stop = True
+        elif due:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        (self.interrupted,) = any_process(self._asked_to_stop)
         self._save(trainer)
         self._restore_handlers()
 

@@ -67,11 +67,16 @@ class LazyAdam(torch.optim.Adam):
             scratch = held[table] = torch.zeros_like(table)
         return scratch
 
-    def replace(self, old: Tensor, new: Tensor) -> None:
-        """Go on with `new` in place of `old`, whose shape it does not have; its moments begin anew."""
-        self.state.pop(old, None)
+    def replace(self, old: Tensor, new: Tensor, rows: Tensor | None = None) -> None:
+        """Go on with `new`, of another shape, in place of `old`.
+
+        Args:
+            rows: of `old`, that `new` consists of; without them, the moments begin anew.
+        """
+        state = self.state.pop(old, None)
+        if state and rows is not None:
+            moments = {name: state[name][rows] for name in ("exp_avg", "exp_avg_sq")}
+            self.state[new] = {"step": state["step"], **moments}
         self.__dict__.get("_scratches", {}).pop(old, None)
         for group in self.param_groups:
-            group["params"] = [
-                new if parameter is old else parameter for parameter in group["params"]
-            ]
+            group["params"] = [new if mine is old else mine for mine in group["params"]]

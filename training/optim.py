@@ -16,9 +16,13 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from models.field import GrowingField
 from opt import TrainOptions
 
+from .lazy_adam import LazyAdam
+
 _EPS = 1e-8
+DEFAULT_LR = 5e-4
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
@@ -31,16 +35,41 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], options: TrainOptions) -> Optimizer:
-    parameters = list(parameters)
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]], options: TrainOptions
+) -> Optimizer:
+    """The optimizer of --optimizer; a group of parameters may bring its own "lr" (torch's way)."""
     # The rate that a warm-up rises to is the optimizer's own.
-    rate = options.lr * (options.warmup_multiplier if _warms_up(options) else 1.0)
+    lr = DEFAULT_LR if options.lr is None else options.lr
+    rate = lr * (options.warmup_multiplier if _warms_up(options) else 1.0)
     common: dict[str, Any] = {"lr": rate, "weight_decay": options.weight_decay}
     if options.optimizer in ("sgd", "rmsprop"):
         common["momentum"] = options.momentum
     if options.optimizer != "sgd":
         common["eps"] = _EPS
-    return _OPTIMIZERS[options.optimizer](parameters, **common)
+    return _OPTIMIZERS[options.optimizer](list(parameters), **common)
+
+
+def growing_optimizer(
+    field: GrowingField, options: TrainOptions, others: list[dict[str, Any]]
+) -> LazyAdam:
+    """Adam for a field that grows, with the field's own rates.
+
+    --lr sets the rate of its network, and the others in proportion.
+
+    Args:
+        others: further groups of parameters with their rates ("lr").
+    """
+    groups = field.parameter_groups()
+    scale = 1.0 if options.lr is None else options.lr / groups[-1]["lr"]
+    for group in groups:
+        group["lr"] *= scale
+    groups += others
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    # The second moment follows sooner than in other trainings: what a cell is seen to be changes
+    # quickly in the minutes that this one takes.
+    return LazyAdam(groups, betas=(0.9, 0.99))
 
 
 def make_scheduler(

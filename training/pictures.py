@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from models.compositing import Picture
 from models.depth import mean_t
-from models.rendering import Picture
 from writing.depth import depth_to_colour
 
 Image = UInt8[np.ndarray, "height width 3"]

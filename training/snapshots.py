@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datasets.rays import Bounds, image_rays
 from metrics import psnr
-from models.rendering import Picture
+from models.compositing import Picture
 from writing.files import write_png
 from writing.video import write_gif
 
@@ -112,6 +112,7 @@ class Snapshots(Callback):
             write_png(folder / FOLDER / snapshot_name(step), image)
 
 
+@torch.no_grad()
 def _whole_views(system: Any) -> float:
     """PSNR over the pixels of as many training views as validation takes, defined as its own.
 
@@ -123,7 +124,9 @@ def _whole_views(system: Any) -> float:
     for number in (i * len(train) // count for i in range(count)):
         _, picture, _ = _render(system, train[number])
         photo = system.train_photos.image(number).reshape(-1, 3).to(picture.rgb.device)
-        errors.append((picture.rgb - photo.float() / 255).square().mean())
+        image = torch.full_like(picture.opacity, number, dtype=torch.long)
+        rgb = system.as_photographed(picture, image)
+        errors.append((rgb - photo.float() / 255).square().mean())
     return float(-10 * torch.log10(torch.stack(errors).mean()))
 
 

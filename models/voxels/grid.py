@@ -9,11 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..occupancy import Occupancy
-from ..space import Axes, Lattice
+from ..space import Lattice
+from .kernels import SPACINGS, corner_weights, trilinear
 
-# Spacing of the lattices, in cells. What is smooth is learned on the coarse one, which each ray
-# touches in fewer places: the same quality takes fewer steps.
-SPACINGS = (1, 4)
 _CORNERS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))
 
 
@@ -39,7 +37,7 @@ class VoxelGrid(Occupancy):
 
     Attributes:
         rows: (cell, 8 corners of each level) int32.
-        shares: for each level but the finest, where a cell lies in its coarse cell, (cell, 3).
+        share: (3, cell) where a cell lies in its coarse cell, from 0 to 3/4.
         size: rows of the table.
     """
 
@@ -47,7 +45,6 @@ class VoxelGrid(Occupancy):
         super().__init__(lattice, mask)
         index = self.indices()
         self.levels: list[Level] = []
-        self.shares: list[Float[Tensor, "cell 3"]] = []
         self.size = 0
         rows = []
         for spacing in SPACINGS:
@@ -65,8 +62,7 @@ class VoxelGrid(Occupancy):
             rows.append(number[positions])
             self.levels.append(Level(spacing, (nx, ny, nz), corners, self.size))
             self.size += len(corners)
-            if spacing > 1:
-                self.shares.append((index - coarse * spacing).float() / spacing)
+            self.share = (index - coarse * spacing).t().float().contiguous() / spacing
         self.rows = torch.cat(rows, dim=1).contiguous()
 
     def corner_coordinates(self) -> Float[Tensor, "corner 3"]:
@@ -75,23 +71,17 @@ class VoxelGrid(Occupancy):
         return torch.stack(torch.unravel_index(level.corners, level.dims), dim=1).float()
 
     def weights(
-        self, cell: Int[Tensor, "sample"], within: Axes
-    ) -> tuple[Float[Tensor, "sample corner"], list[Axes]]:
-        """Trilinear weights of all levels' corners, and the places within each level's cell."""
-        places = [within]
-        for spacing, share in zip(SPACINGS[1:], self.shares, strict=True):
-            x, y, z = share.index_select(0, cell).unbind(1)
-            places.append(
-                (
-                    x.add(within[0], alpha=1 / spacing),
-                    y.add(within[1], alpha=1 / spacing),
-                    z.add(within[2], alpha=1 / spacing),
-                )
-            )
-        out = within[0].new_empty(len(cell), 8 * len(places))
-        for level, place in enumerate(places):
-            trilinear(place, out[:, 8 * level : 8 * level + 8])
-        return out, places
+        self, cell: Int[Tensor, "sample"], within: Float[Tensor, "3 sample"]
+    ) -> Float[Tensor, "sample corner"]:
+        """Trilinear weights of all lattices' corners for places within cells."""
+        return corner_weights(self.share, cell, within)
+
+    def rows_of(self, part: VoxelGrid) -> Int[Tensor, "row"]:
+        """The rows of this grid's tables that those of a part of its cells are."""
+        rows = []
+        for mine, theirs in zip(self.levels, part.levels, strict=True):
+            rows.append(mine.first + torch.searchsorted(mine.corners, theirs.corners))
+        return torch.cat(rows)
 
     def resample(self, tables: list[Tensor], empty: list[float], to: VoxelGrid) -> list[Tensor]:
         """What the tables (row, channel) hold at the finest corners of another grid.
@@ -125,8 +115,7 @@ class VoxelGrid(Occupancy):
                 place = (cube[part] - low) / (edge * level.spacing)
                 place = torch.minimum(place.clamp_min(0), dims - 1.001)
                 base = place.long()
-                weights = place.new_empty(len(place), 8)
-                trilinear((place - base).unbind(1), weights)  # type: ignore[arg-type]
+                weights = trilinear((place - base).t())
                 for corner, offset in enumerate(_CORNERS):
                     i, j, k = (base + base.new_tensor(offset)).unbind(1)
                     row = number[(i * dims[1] + j) * dims[2] + k]
@@ -138,13 +127,3 @@ class VoxelGrid(Occupancy):
 
 
 _AT_ONCE = 1 << 17
-
-
-def trilinear(place: Axes, out: Float[Tensor, "sample 8"]) -> None:
-    """The weights of a cell's corners (x outermost, z innermost) for places within it."""
-    x, y, z = place
-    far, near = z, 1 - z
-    for corner, (a, b) in enumerate(((1 - x, 1 - y), (1 - x, y), (x, 1 - y), (x, y))):
-        area = a * b
-        torch.mul(area, near, out=out[:, 2 * corner])
-        torch.mul(area, far, out=out[:, 2 * corner + 1])

@@ -1,0 +1,162 @@
+"""The sparse voxel field: density and features at the corners of the cells that are occupied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from datasets.rays import Rays
+from datasets.region import Region
+
+from ..field import Replaced
+from ..space import Lattice
+from .grid import VoxelGrid
+from .growth import STAGES, first_grid, next_grid, samples_per_step
+from .integral import RenderVoxels
+from .kernels import SHIFT
+from .shader import Shader
+
+# What an empty corner of a coarser grid hands on to a finer one.
+_EMPTY_DENSITY = -4.0
+
+
+class VoxelField(nn.Module):
+    """A table of values at the corners of occupied cells, interpolated in between.
+
+    Density is stored per cell walked, so that a table means the same at any resolution. Colour
+    comes from features that are summed along a ray before they are shaded: one small network
+    for each ray instead of one for each sample (SNeRG, Hedman et al. 2021, deferred shading).
+
+    Args:
+        region: the part of space that is covered.
+        resolution: cells along the region's longest side, at the end of the training.
+        channels: of a feature; the first three are the colour seen from every side.
+        hidden: channels of the shading network's layers.
+    """
+
+    def __init__(
+        self, region: Region, resolution: int, channels: int = 8, hidden: int = 32
+    ) -> None:
+        super().__init__()
+        self.region, self.resolution = region, resolution
+        self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
+        self._adopt(first_grid(region, resolution / STAGES[0].coarseness))
+        self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
+        features = torch.zeros(self.grid.size, channels)
+        self.feature_table = nn.Parameter(features.uniform_(-0.1, 0.1))
+        self.shader = Shader(channels, hidden)
+
+    def _adopt(self, grid: VoxelGrid) -> None:
+        self.grid = grid
+        lattice = grid.lattice
+        self.register_buffer("cells", grid.cells.int())
+        self.register_buffer("dims", torch.tensor(lattice.dims))
+        self.register_buffer("box", torch.tensor([lattice.low, lattice.edge], dtype=torch.float64))
+
+    def render(
+        self,
+        rays: Rays,
+        background: float | Float[Tensor, "ray 3"],
+        uniform: Float[Tensor, "8 ray"] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
+
+        Args:
+            uniform: the random numbers of a training step; None renders the same each time.
+        """
+        feature, opacity, depth, samples = RenderVoxels.apply(
+            self.density_table, self.feature_table, self.grid, rays, uniform
+        )
+        rgb = self.shader(feature, opacity, rays.viewdirs)
+        return rgb + (1 - opacity[:, None]) * background, depth, opacity, samples
+
+    def density(self, x: Float[Tensor, "*batch 3"]) -> tuple[Tensor, Tensor]:
+        """Density before its activation, and the feature; empty cells have neither."""
+        place = self.grid.lattice.coordinates(x.reshape(-1, 3))
+        cell, within = self.grid.locate(place)
+        found = (cell >= 0).nonzero().squeeze(1)
+        weights = self.grid.weights(cell[found], within[:, found])
+        rows = self.grid.rows[cell[found]]
+        raw = place.new_full((len(place), 1), _EMPTY_DENSITY)
+        feature = place.new_zeros(len(place), self.feature_table.shape[1])
+        raw = raw.index_copy(0, found, _gather(self.density_table, rows, weights))
+        feature = feature.index_copy(0, found, _gather(self.feature_table, rows, weights))
+        return raw.view(x.shape[:-1]), feature.view(*x.shape[:-1], feature.shape[1])
+
+    def activation(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Density sigma per unit length (inside the inner cube, where the region is unbounded)."""
+        edge = self.grid.lattice.edge[0] * self.region.half[0]
+        return F.softplus(raw + SHIFT) / (2 * edge if self.region.unbounded else edge)
+
+    def color(
+        self, feature: Float[Tensor, "*batch channel"], viewdirs: Float[Tensor, "*#batch 3"]
+    ) -> Float[Tensor, "*batch 3"]:
+        """RGB of a feature alone, as if a ray had met nothing else."""
+        flat = feature.reshape(-1, feature.shape[-1])
+        directions = viewdirs.expand(*feature.shape[:-1], 3).reshape(-1, 3)
+        rgb = self.shader(flat, flat.new_ones(len(flat)), directions).clamp(0, 1)
+        return rgb.view(*feature.shape[:-1], 3)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Each part with its own learning rate."""
+        return [
+            {"params": [self.density_table], "lr": 0.2},
+            {"params": [self.feature_table], "lr": 0.03},
+            {"params": list(self.shader.parameters()), "lr": 3e-3},
+        ]
+
+    @property
+    def samples_per_step(self) -> int:
+        """How many samples a training step should take."""
+        return samples_per_step(self)
+
+    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
+        """Leave out cells that nobody sees, and refine the others, where it is time to."""
+        grid = next_grid(self, progress, step, draw)
+        if grid is None:
+            return []
+        old = [self.density_table, self.feature_table]
+        rows = None
+        if grid.lattice == self.grid.lattice:
+            rows = self.grid.rows_of(grid)
+            tables = [table.data[rows] for table in old]
+        else:
+            tables = self.grid.resample([p.data for p in old], [_EMPTY_DENSITY, 0.0], grid)
+        self._adopt(grid)
+        new = [nn.Parameter(table) for table in tables]
+        self.density_table, self.feature_table = new
+        return [Replaced(a, b, rows) for a, b in zip(old, new, strict=True)]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Take the grid along to another device."""
+        module = super()._apply(fn, recurse)
+        if self.grid.mask.device != self.density_table.device:
+            mask = self.grid.mask.to(self.density_table.device)
+            self.grid = VoxelGrid(self.grid.lattice, mask)
+        return module
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Take the size of the state's tables before their values are read."""
+        cells, dims, box = (state_dict.get(prefix + name) for name in ("cells", "dims", "box"))
+        if cells is not None and dims is not None and box is not None:
+            low, edge = box.tolist()
+            lattice = Lattice(self.region, tuple(low), tuple(edge), tuple(dims.tolist()))
+            device = self.density_table.device
+            mask = torch.zeros(lattice.dims, dtype=torch.bool, device=device)
+            mask.view(-1)[cells.long().to(device)] = True
+            self._adopt(VoxelGrid(lattice, mask))
+            channels = self.feature_table.shape[1]
+            self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1, device=device))
+            self.feature_table = nn.Parameter(torch.zeros(self.grid.size, channels, device=device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _gather(
+    table: Tensor, rows: Int[Tensor, "sample corner"], weights: Float[Tensor, "sample corner"]
+) -> Float[Tensor, "sample channel"]:
+    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)

@@ -1,0 +1,157 @@
+"""How a voxel field gets finer: which cells are kept, and when they are divided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from datasets.rays import Rays
+from datasets.region import Region
+
+from ..occupancy import dilate
+from ..parallel import parallel, parts_for
+from ..space import Lattice
+from .grid import VoxelGrid
+from .integral import look
+
+if TYPE_CHECKING:
+    from .field import VoxelField
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A resolution, and how long it lasts.
+
+    Args:
+        coarseness: edge of its cells, in those of the last stage.
+        steps: it lasts so many at least,
+        until: and to this share of the training.
+        samples: per step; the number of rays follows from it.
+    """
+
+    coarseness: float
+    steps: int
+    until: float
+    samples: int
+
+
+STAGES = (
+    Stage(6.4, 250, 0.005, 12288),
+    Stage(3.2, 450, 0.02, 16384),
+    Stage(1.6, 1000, 0.15, 32768),
+    Stage(1.0, 0, 1.0, 49152),
+)
+# Within a stage, cells are left out after so many steps and each time that twice as many have
+# passed; never in the first one, before it is clear what is solid.
+_FIRST_LOOK = 400
+# A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
+_SEEN = 0.03
+_LOOKS = 150_000  # rays that look for cells
+_AT_ONCE = 8192
+
+
+def next_grid(
+    field: VoxelField, progress: float, step: int, draw: Callable[[int], Rays]
+) -> VoxelGrid | None:
+    """The grid to go on with, where it is time for another one.
+
+    The field's buffer `stage` holds the number of the stage, its first step, and after how many
+    steps cells are looked through again.
+    """
+    number, since, look_after = field.stage.tolist()
+    stage, last = STAGES[number], number == len(STAGES) - 1
+    if not last and step - since >= stage.steps and progress >= stage.until:
+        field.stage.copy_(torch.tensor([number + 1, step, _FIRST_LOOK]))
+        edge = edges(field.region, field.resolution / STAGES[number + 1].coarseness)
+        return divided(field.grid, seen_cells(field, draw), edge)
+    if number > 0 and step - since >= look_after:
+        field.stage[2] = 2 * look_after
+        return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
+    return None
+
+
+def samples_per_step(field: VoxelField) -> int:
+    return STAGES[int(field.stage[0])].samples
+
+
+def edges(region: Region, cells: float) -> tuple[float, float, float]:
+    """Edge of cells, in the region's cube, with so many along its longest side."""
+    longest = max(region.half)
+    x, y, z = (2 * longest / half / cells for half in region.half)
+    return x, y, z * region.flat
+
+
+def first_grid(region: Region, cells: float) -> VoxelGrid:
+    """All cells of the region, before anything is known."""
+    lattice = bordered(region, (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), edges(region, cells))
+    mask = torch.zeros(lattice.dims, dtype=torch.bool)
+    mask[1:-1, 1:-1, 1:-1] = True
+    return VoxelGrid(lattice, mask)
+
+
+def bordered(
+    region: Region,
+    low: tuple[float, ...],
+    high: tuple[float, ...],
+    edge: tuple[float, float, float],
+) -> Lattice:
+    """Cells from low to high (in the region's cube), within a border that is never occupied.
+
+    The border is where places outside the lattice are looked up.
+    """
+    nx, ny, nz = (
+        math.ceil((end - start) / side - 1e-6) + 2
+        for start, end, side in zip(low, high, edge, strict=True)
+    )
+    x, y, z = (start - side for start, side in zip(low, edge, strict=True))
+    return Lattice(region, (x, y, z), edge, (nx, ny, nz))
+
+
+def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
+    """The mask (x, y, z) of cells that random training rays see, and of their neighbours.
+
+    A pass of its own, rather than what the training steps happened to visit.
+    """
+    grid = field.grid
+    density, features = field.density_table.detach(), field.feature_table.detach()
+    highest = torch.zeros(len(grid), device=density.device)
+
+    def brightest(rays: Rays) -> Tensor:
+        found = look(grid, density, features, rays, None, faintest=2.0)  # no features
+        weight = torch.zeros_like(highest)
+        return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
+
+    for _ in range(0, _LOOKS, _AT_ONCE):
+        rays = draw(_AT_ONCE)
+        size = -(-_AT_ONCE // parts_for(density.device))
+        for weight in parallel(brightest, [rays[i : i + size] for i in range(0, _AT_ONCE, size)]):
+            highest = torch.maximum(highest, weight)
+    mask = torch.zeros_like(grid.mask)
+    mask.view(-1)[grid.cells[highest > _SEEN]] = True
+    return dilate(mask) & grid.mask
+
+
+def divided(grid: VoxelGrid, kept: Tensor, edge: tuple[float, float, float]) -> VoxelGrid:
+    """Cells of another edge where the kept ones are, cropped to them."""
+    old = grid.lattice
+    index = kept.nonzero()
+    if len(index) == 0:
+        kept, index = grid.mask, grid.mask.nonzero()
+    first, last = index.amin(dim=0).tolist(), index.amax(dim=0).tolist()
+    low = tuple(a + i * side for a, i, side in zip(old.low, first, old.edge, strict=True))
+    high = tuple(a + (i + 1) * side for a, i, side in zip(old.low, last, old.edge, strict=True))
+    lattice = bordered(old.region, low, high, edge)
+    mask = kept
+    for axis in range(3):
+        # The old cell that holds each new cell's centre; the border is none of them.
+        centre = (torch.arange(lattice.dims[axis], device=kept.device) + 0.5) * edge[axis]
+        place = (centre + lattice.low[axis] - old.low[axis]) / old.edge[axis]
+        mask = mask.index_select(axis, place.long().clamp(0, old.dims[axis] - 1))
+        mask.select(axis, 0).fill_(False)
+        mask.select(axis, lattice.dims[axis] - 1).fill_(False)
+    return VoxelGrid(lattice, mask)

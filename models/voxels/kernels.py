@@ -1,0 +1,246 @@
+"""The voxel field's arithmetic on packed samples, forward and backward, without gradients.
+
+plain.py is the readable twin: autograd through the same equations, several times slower. Here
+every array is read and written as few times as possible:
+
+- features are gathered only for samples that can be seen, and the faintest of these are kept at
+  random with a probability in proportion to their weight, and count the more for it (Russian
+  roulette; the expectation is exact);
+- the gradient of a feature goes to one corner of its cell on each lattice, chosen with the
+  probability of its trilinear weight: the expectation is that of all eight, at an eighth of the
+  cost.
+
+The functions are run by TorchScript (see ../parallel.py), which is why they take and give plain
+tensors; shapes are in the comments.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..parallel import unlocked
+from ..walk import Walk, march, parameter
+
+# Spacing of the lattices, in cells. What is smooth is learned on the coarse one, which each ray
+# touches in fewer places: the same quality takes fewer steps.
+SPACINGS = (1, 4)
+# The density of an empty table: what is not touched by any ray stays clear.
+SHIFT = -6.0
+
+
+class Table(NamedTuple):
+    """A voxel grid and its values, as tensors.
+
+    Attributes:
+        density, features: (row, 1), (row, channel).
+        blocks, number: which blocks of cells, and which cells, are occupied (see Occupancy).
+        rows: (cell, corner) rows of the corners, the fine lattice's eight first.
+        share: (3, cell) where a cell lies in its coarse cell.
+    """
+
+    density: Tensor
+    features: Tensor
+    blocks: Tensor
+    number: Tensor
+    rows: Tensor
+    share: Tensor
+
+
+class Found(NamedTuple):
+    """What rays meet, and all that the gradients need of how it came about.
+
+    Attributes:
+        feature, opacity, depth: (ray, channel), (ray,), (ray,).
+        ray, starts: the samples' rays, and the rays' first samples.
+        cell, weight, raw, passed: (sample,) number of the cell; share in the ray's colour; density
+            before its activation; light that is left behind the sample.
+        rows, weights: (sample, corner).
+        seen: (seen,) the samples whose features are gathered; of each of them:
+        share: its weight in the sum;
+        found: its feature (seen, channel);
+        within: its place in the fine and the coarse cell (6, seen).
+    """
+
+    feature: Tensor
+    opacity: Tensor
+    depth: Tensor
+    ray: Tensor
+    starts: Tensor
+    cell: Tensor
+    weight: Tensor
+    raw: Tensor
+    passed: Tensor
+    rows: Tensor
+    weights: Tensor
+    seen: Tensor
+    share: Tensor
+    found: Tensor
+    within: Tensor
+
+
+@unlocked
+def trilinear(within: Tensor) -> Tensor:
+    """Weights (sample, 8) of a cell's corners (x outermost, z innermost) for places (3, sample)."""
+    x, y, z = within.unbind(0)
+    back_x, back_y, back_z = 1 - x, 1 - y, 1 - z
+    near, left, right, far = back_x * back_y, back_x * y, x * back_y, x * y
+    return torch.stack(
+        [
+            near * back_z,
+            near * z,
+            left * back_z,
+            left * z,
+            right * back_z,
+            right * z,
+            far * back_z,
+            far * z,
+        ],
+        dim=1,
+    )
+
+
+@unlocked
+def corner_weights(share: Tensor, cell: Tensor, within: Tensor) -> Tensor:
+    """Weights (sample, 16) of the corners of both lattices."""
+    coarse = torch.add(share.index_select(1, cell), within, alpha=1 / 4)
+    return torch.cat([trilinear(within), trilinear(coarse)], dim=1)
+
+
+@unlocked
+def spread(uniform: Tensor, ray: Tensor) -> Tensor:
+    """Random numbers (number, sample) from those of the samples' rays (number, ray).
+
+    A ray's number moves on by the golden ratio from sample to sample: each one is even in [0, 1),
+    and neighbours are unlike one another. Integers keep it exact for any number of samples.
+    """
+    step = torch.arange(ray.size(0), device=ray.device).mul_(40503).bitwise_and_(65535)
+    return uniform.index_select(1, ray).add_(step * (1 / 65536)).frac_()
+
+
+@unlocked
+def transmittance(thickness: Tensor, ray: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """The share of light that passes each sample, and the optical thickness of each whole ray."""
+    # One running sum over all rays, in double precision as it grows large.
+    running = F.pad(thickness.cumsum(0, dtype=torch.float64), [1, 0])
+    at_start = running.index_select(0, starts)
+    total = (at_start[1:] - at_start[:-1]).float()
+    passed = (running[1:] - at_start.index_select(0, ray)).float()
+    return passed.neg_().exp_(), total
+
+
+@unlocked
+def integrate(
+    table: Table,
+    walk: Walk,
+    block_dims: list[int],
+    dims: list[int],
+    uniform: Tensor,
+    faintest: float,
+    roulette: float,
+) -> Found:
+    """March rays through the grid and sum what they meet.
+
+    Args:
+        uniform: (8, ray) random numbers; the first places the samples in their steps.
+        faintest: samples below this weight are left out,
+        roulette: and those below this one are kept at random.
+    """
+    ray, s, cell, within, starts = march(
+        walk, uniform[0], table.blocks, block_dims, table.number, dims
+    )
+    rows = table.rows.index_select(0, cell)
+    weights = corner_weights(table.share, cell, within)
+    raw = F.embedding_bag(rows, table.density, mode="sum", per_sample_weights=weights).view(-1)
+    raw.add_(-6.0)
+    passed, total = transmittance(F.softplus(raw), ray, starts)
+    weight = torch.ones_like(passed)
+    weight[1:] = passed[:-1]
+    hit = starts[1:] > starts[:-1]
+    weight.index_fill_(0, starts[:-1].masked_select(hit), 1.0)
+    weight.sub_(passed)
+    opacity = -torch.expm1(-total)
+
+    if roulette > 0:
+        chance = spread(uniform[1:2], ray)[0]
+        seen = (weight > chance.mul_(roulette).clamp_min_(1e-6)).nonzero().squeeze(1)
+        share = weight.index_select(0, seen).clamp_min_(roulette)
+    else:
+        seen = (weight > faintest).nonzero().squeeze(1)
+        share = weight.index_select(0, seen)
+    seen_ray = ray.index_select(0, seen)
+    found = F.embedding_bag(
+        rows.index_select(0, seen),
+        table.features,
+        mode="sum",
+        per_sample_weights=weights.index_select(0, seen),
+    )
+    count = torch.bincount(seen_ray, minlength=walk.start.size(0))
+    order = torch.arange(seen.size(0), device=ray.device)
+    feature = F.embedding_bag(
+        order, found, count.cumsum(0) - count, mode="sum", per_sample_weights=share
+    )
+    t = parameter(walk, seen_ray, s.index_select(0, seen))
+    depth = torch.zeros_like(opacity).index_add_(0, seen_ray, t * share)
+    fine = within.index_select(1, seen)
+    coarse = table.share.index_select(1, cell.index_select(0, seen))
+    places = torch.cat([fine, torch.add(coarse, fine, alpha=1 / 4)], dim=0)
+    return Found(
+        feature, opacity, depth, ray, starts, cell, weight, raw, passed,
+        rows, weights, seen, share, found, places,
+    )  # fmt: skip
+
+
+@unlocked
+def differentiate(
+    found: Found,
+    uniform: Tensor,
+    grad_feature: Tensor,
+    grad_opacity: Tensor,
+    size: int,
+    one_corner: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the density table (row,), and of touched rows of the feature table.
+
+    With L the loss, w the weights and T the light that passes a sample: a change of the thickness
+    at a sample moves its own weight by T, and takes light from all behind it:
+    dL/dthickness_i = dL/dw_i T_i - sum_{j > i} dL/dw_j w_j.
+
+    Args:
+        uniform: (8, ray) the random numbers of the forward pass.
+        size: rows of the tables.
+        one_corner: give a feature's gradient to one corner of each lattice.
+    """
+    ray, seen = found.ray, found.seen
+    seen_ray = ray.index_select(0, seen)
+    of_ray = grad_feature.index_select(0, seen_ray)
+    of_seen = (found.found * of_ray).sum(dim=1)
+    # A sample that roulette kept stands for others: its share is above its weight.
+    of_seen.mul_(found.share / found.weight.index_select(0, seen))
+    grad_weight = torch.zeros_like(found.weight).index_copy_(0, seen, of_seen)
+
+    product = (grad_weight * found.weight).cumsum(0, dtype=torch.float64)
+    running = F.pad(product, [1, 0])
+    end = running.index_select(0, found.starts[1:]) - grad_opacity * (1 - found.opacity)
+    later = (end.index_select(0, ray) - running[1:]).float()
+    grad_raw = torch.sigmoid(found.raw).mul_(grad_weight.mul_(found.passed).sub_(later))
+    grad_density = torch.zeros(size, device=ray.device)
+    grad_density.scatter_add_(
+        0, found.rows.view(-1).long(), (found.weights * grad_raw[:, None]).view(-1)
+    )
+
+    rows = found.rows.index_select(0, seen)
+    grad_found = of_ray * found.share[:, None]
+    if one_corner:
+        # Far or near along each axis, with the probability of its weight.
+        far = (spread(uniform[2:8], seen_ray) < found.within).long().view(2, 3, -1)
+        corner = far[:, 0] * 4 + far[:, 1] * 2 + far[:, 2]
+        corner[1].add_(8)
+        touched = rows.gather(1, corner.t()).t().reshape(-1)
+        return grad_density, touched.long(), grad_found.repeat(2, 1)
+    weights = found.weights.index_select(0, seen)
+    values = grad_found[:, None] * weights[:, :, None]
+    return grad_density, rows.view(-1).long(), values.flatten(0, 1)

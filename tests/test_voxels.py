@@ -1,0 +1,226 @@
+"""The sparse voxel field: its fast integral against the readable twin, its growth, its state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from datasets.rays import Rays
+from datasets.region import Region
+from models.space import Lattice
+from models.voxels.field import VoxelField
+from models.voxels.grid import VoxelGrid
+from models.voxels.growth import bordered, divided, edges, first_grid
+from models.voxels.integral import RenderVoxels
+from models.voxels.kernels import SHIFT, transmittance
+from models.voxels.plain import interpolate, render_plainly
+
+BOX = Region((0.1, -0.2, 0.3), (1.0, 1.0, 1.0))
+AROUND = Region((0.0, 0.0, 0.0), (0.5, 0.5, 0.5), unbounded=True)
+FORWARD = Region((0.0, 0.0, 0.0), (1.3, 1.1, 1.0), flat=3.0)
+REGIONS = pytest.mark.parametrize("region", [BOX, AROUND, FORWARD], ids=["box", "around", "ndc"])
+
+
+def rays_at(region: Region, count: int = 40, seed: int = 0) -> Rays:
+    """Rays from a shell around the region to places in it."""
+    generator = torch.Generator().manual_seed(seed)
+    center, half = torch.tensor(region.center), torch.tensor(region.half)
+    origins = F.normalize(torch.randn(count, 3, generator=generator), dim=1) * 3 + center
+    target = center + half * (2 * torch.rand(count, 3, generator=generator) - 1)
+    directions = F.normalize(target - origins, dim=1)
+    ones = torch.ones(count)
+    image = torch.zeros(count, dtype=torch.long)
+    return Rays(origins, directions, directions, 0.2 * ones, 8 * ones, image)
+
+
+def some_grid(region: Region, cells: float = 12.0, share: float = 0.4) -> VoxelGrid:
+    grid = first_grid(region, cells)
+    keep = torch.rand(grid.mask.shape, generator=torch.Generator().manual_seed(1)) < share
+    return VoxelGrid(grid.lattice, grid.mask & keep)
+
+
+def some_tables(grid: VoxelGrid, channels: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    density = 5 + 2 * torch.randn(grid.size, 1, generator=generator)
+    return density, torch.randn(grid.size, channels, generator=generator)
+
+
+@REGIONS
+def test_the_fast_integral_is_that_of_its_twin(region):
+    grid, rays = some_grid(region), rays_at(region)
+    density, features = (table.requires_grad_() for table in some_tables(grid))
+    jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(3))
+    uniform = jitter.expand(8, -1)
+    *fast, count = RenderVoxels.apply(density, features, grid, rays, uniform, True)
+    plain = render_plainly(grid, density, features, rays, jitter)
+    assert int(count) > 100
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+    seen = [torch.randn(x.shape, generator=torch.Generator().manual_seed(4)) for x in plain[:2]]
+    ours = torch.autograd.grad(fast[:2], (density, features), seen)
+    theirs = torch.autograd.grad(plain[:2], (density, features), seen)
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(ours[1].to_dense(), theirs[1], rtol=1e-3, atol=1e-5)
+
+
+def test_the_twins_gradients_are_those_of_finite_differences():
+    grid, rays = some_grid(BOX, cells=5), rays_at(BOX, count=5)
+    density, features = (t.double().requires_grad_() for t in some_tables(grid, channels=2))
+    rays = Rays(*(getattr(rays, name) for name in Rays.__dataclass_fields__))
+
+    def render(density: Any, features: Any) -> Any:
+        return render_plainly(grid, density, features, rays)[:2]
+
+    assert torch.autograd.gradcheck(render, (density, features), eps=1e-6, atol=1e-5)
+
+
+def test_what_is_random_in_a_step_is_right_on_average():
+    grid, rays = some_grid(BOX, cells=6), rays_at(BOX, count=12)
+    density, features = (table.requires_grad_() for table in some_tables(grid, channels=3))
+    jitter = torch.full((len(rays),), 0.3)
+    plain = render_plainly(grid, density, features, rays, jitter)
+    wanted = torch.autograd.grad(plain[0].sum(), (density, features))
+    rounds, total = 3000, [torch.zeros_like(density), torch.zeros_like(features)]
+    feature = torch.zeros_like(plain[0])
+    for seed in range(rounds):
+        uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(seed))
+        uniform[0] = 0.3
+        out = RenderVoxels.apply(density, features, grid, rays, uniform)
+        feature += out[0].detach() / rounds
+        for sum_, grad in zip(
+            total, torch.autograd.grad(out[0].sum(), (density, features)), strict=True
+        ):
+            sum_ += (grad.to_dense() if grad.is_sparse else grad) / rounds
+    torch.testing.assert_close(feature, plain[0], rtol=0.05, atol=0.02)
+    for ours, theirs in zip(total, wanted, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.06
+
+
+def test_a_constant_medium_dims_light_as_beer_and_lambert_have_it():
+    grid = first_grid(BOX, 64)
+    raw = 3.0
+    density = torch.full((grid.size, 1), raw / 2)  # two lattices are summed
+    features = torch.ones(grid.size, 1) / 2
+    count = 16
+    y = torch.linspace(-0.8, 0.8, count)
+    origins = torch.stack([torch.full((count,), -3.0), y - 0.2, torch.full((count,), 0.3)], dim=1)
+    directions = torch.tensor([[1.0, 0.0, 0.0]]).expand(count, 3)
+    ones = torch.ones(count)
+    rays = Rays(origins, directions, directions, 0 * ones, 9 * ones, torch.zeros(count).long())
+    feature, opacity, depth, _ = RenderVoxels.apply(density, features, grid, rays, None)
+    thickness = 64 * math.log1p(math.exp(raw + SHIFT))
+    torch.testing.assert_close(opacity, torch.full((count,), 1 - math.exp(-thickness)))
+    torch.testing.assert_close(feature[:, 0], opacity, rtol=0.02, atol=0.0)
+    # Mean distance of an exponential law cut off at the far side of the box.
+    rate, length = thickness / 2, 2.0
+    mean = 1 / rate - length * math.exp(-rate * length) / (1 - math.exp(-rate * length))
+    start = -0.9 + 3.0
+    torch.testing.assert_close(
+        depth / feature[:, 0], torch.full((count,), start + mean), rtol=0.01, atol=0.0
+    )
+
+
+def test_transmittance_of_packed_samples_is_a_running_product_in_each_ray():
+    thickness = torch.rand(9, generator=torch.Generator().manual_seed(0))
+    ray = torch.tensor([0, 0, 0, 2, 2, 3, 3, 3, 3])
+    starts = torch.tensor([0, 3, 3, 5, 9])
+    behind, total = transmittance(thickness, ray, starts)
+    for i in range(4):
+        own = thickness[starts[i] : starts[i + 1]]
+        torch.testing.assert_close(behind[starts[i] : starts[i + 1]], torch.exp(-own.cumsum(0)))
+        torch.testing.assert_close(total[i], own.sum())
+
+
+@REGIONS
+def test_another_grid_takes_over_what_a_table_holds(region):
+    grid = some_grid(region, cells=8, share=1.0)
+    density, features = some_tables(grid)
+    finer = divided(grid, grid.mask, edges(region, 16))
+    tables = grid.resample([density, features], [-4.0, 0.0], finer)
+    # At its own corners, the finer grid shows what the coarse one interpolates there.
+    field = VoxelField(region, 64, channels=5)
+    for holder, values in ((grid, (density, features)), (finer, tables)):
+        field._adopt(holder)
+        field.density_table, field.feature_table = (torch.nn.Parameter(v) for v in values)
+        place = finer.corner_coordinates() * torch.tensor(finer.lattice.edge)
+        cube = place + torch.tensor(finer.lattice.low)
+        if region.unbounded:
+            cube = cube[cube.abs().amax(dim=1) < 0.45] * 2
+        else:
+            cube = cube[cube.abs().amax(dim=1) < 0.9]
+        x = torch.tensor(region.center) + torch.tensor(region.half) * cube
+        if holder is grid:
+            before = field.density(x)
+    after = field.density(x)
+    assert len(x) > 5
+    for a, b in zip(before, after, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-3)
+
+
+def test_cells_are_cropped_to_those_kept_and_lie_where_they_lay():
+    grid = first_grid(BOX, 8)
+    kept = torch.zeros_like(grid.mask)
+    kept[3:5, 4, 2:4] = True
+    finer = divided(grid, kept, edges(BOX, 16))
+    assert len(finer) == 8 * int(kept.sum())
+
+    def extent(grid: VoxelGrid, mask: torch.Tensor) -> torch.Tensor:
+        low, edge = torch.tensor(grid.lattice.low), torch.tensor(grid.lattice.edge)
+        index = mask.nonzero()
+        return torch.cat([low + index.amin(0) * edge, low + (index.amax(0) + 1) * edge])
+
+    torch.testing.assert_close(extent(finer, finer.mask), extent(grid, kept))
+
+
+def test_a_field_grows_where_rays_see_something_and_nowhere_else():
+    field = VoxelField(BOX, 64)
+    center = field.grid.corner_coordinates() * torch.tensor(field.grid.lattice.edge)
+    position = center + torch.tensor(field.grid.lattice.low)
+    with torch.no_grad():  # a ball of a third of the box
+        field.density_table[: len(position), 0] = torch.where(
+            position.norm(dim=1) < 0.6, 12.0, -4.0
+        )
+
+    def draw(count: int) -> Rays:
+        return rays_at(BOX, count, seed=int(torch.randint(1 << 20, ())))
+
+    assert field.grow(0.0, 0, draw) == []  # too early
+    cells = len(field.grid)
+    replaced = field.grow(0.5, 400, draw)
+    assert [new for _, new, _ in replaced] == [field.density_table, field.feature_table]
+    assert len(field.grid) < 8 * 0.6 * cells
+    rays = rays_at(BOX, 300, seed=7)
+    _, _, opacity, _ = field.render(rays, 1.0)
+    offset = rays.origins - torch.tensor(BOX.center)
+    along = (offset * rays.directions).sum(dim=1)
+    miss = (offset.square().sum(dim=1) - along.square()).sqrt()
+    assert float(opacity[miss < 0.45].min()) > 0.95
+    assert float(opacity[miss > 0.85].max()) < 0.05
+
+
+def test_a_grown_field_is_read_back_from_its_state():
+    field = VoxelField(BOX, 64)
+    field.grow(0.5, 400, lambda count: rays_at(BOX, count))
+    fresh = VoxelField(BOX, 64)
+    fresh.load_state_dict(field.state_dict())
+    rays = rays_at(BOX)
+    for a, b in zip(field.render(rays, 0.5)[:3], fresh.render(rays, 0.5)[:3], strict=True):
+        assert torch.equal(a, b)
+    assert int(fresh.stage[0]) == 1
+
+
+def test_the_grid_spans_its_cells_and_an_empty_border():
+    lattice = bordered(BOX, (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), edges(BOX, 10))
+    assert lattice.dims == (12, 12, 12)
+    middle = lattice.coordinates(torch.tensor([BOX.center]))
+    torch.testing.assert_close(middle, torch.full((1, 3), 6.0))
+    assert isinstance(lattice, Lattice)
+    grid = first_grid(BOX, 10)
+    assert len(grid) == 1000
+    one = interpolate(grid, torch.ones(grid.size, 1) / 2, grid.march(lattice.walk(rays_at(BOX))))
+    torch.testing.assert_close(one, torch.ones_like(one))

@@ -1,0 +1,94 @@
+"""Trains a field that grows: when it is refined, how its rates fall, how many rays a step takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from .clock import TrainingClock
+from .lazy_adam import LazyAdam
+from .processes import from_first, gather
+
+# Share of the learning rates that is left at the end.
+_DECAY = 0.05
+# The number of rays follows the samples of so many steps, in multiples.
+_STEPS, _MULTIPLE = 8, 64
+_FEWEST, _MOST = 256, 32768
+
+
+class Growing(Callback):
+    """Lets a field grow, and keeps the number of samples of a step even.
+
+    Args:
+        clock: tells how much of the training is done.
+        adapt: choose the number of rays of a step by their samples; otherwise it stays.
+    """
+
+    def __init__(self, clock: TrainingClock, adapt: bool) -> None:
+        self.clock, self.adapt = clock, adapt
+        self.rays_per_step = 0
+        self._rays = self._samples = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        system: Any = pl_module
+        if self.rays_per_step:
+            system.train_rays.batch_size = self.rays_per_step
+        self.rays_per_step = system.train_rays.batch_size
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any
+    ) -> None:
+        system: Any = pl_module
+        optimizer = trainer.optimizers[0]
+        progress = from_first(self.clock.progress(trainer))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * _DECAY**progress
+        generator = torch.Generator(system.device).manual_seed(
+            system.options.seed * 7_368_787 + trainer.global_step
+        )
+        replaced = system.nerf_coarse.grow(
+            progress,
+            trainer.global_step,
+            lambda count: system.train_rays.draw(count, generator),
+        )
+        assert isinstance(optimizer, LazyAdam)
+        for old, new, rows in replaced:
+            optimizer.replace(old, new, rows)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if not self.adapt:
+            return
+        system: Any = pl_module
+        self._rays += len(batch.rgbs)
+        self._samples += outputs["samples"]
+        if trainer.global_step % _STEPS:
+            return
+        # All processes take as many rays.
+        rays, samples = (sum(c) for c in zip(*gather((self._rays, self._samples)), strict=True))
+        wanted = system.nerf_coarse.samples_per_step * rays / max(1, samples)
+        # Half of the way: the number of samples answers late, and not in proportion.
+        rays = int((0.5 * self.rays_per_step + 0.5 * wanted) / _MULTIPLE + 0.5) * _MULTIPLE
+        rays = min(max(rays, _FEWEST), _MOST)
+        if abs(rays - self.rays_per_step) > 0.05 * self.rays_per_step:
+            self.rays_per_step = system.train_rays.batch_size = rays
+        self._rays = self._samples = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rays_per_step": self.rays_per_step,
+            "rays": self._rays,
+            "samples": self._samples,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rays_per_step = int(state_dict["rays_per_step"])
+        self._rays, self._samples = int(state_dict["rays"]), int(state_dict["samples"])
