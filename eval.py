@@ -22,7 +22,7 @@ from datasets.rays import image_rays
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
-from models import build_fields, build_renderer
+from models import build_fields, build_renderer, change_sampler, sampler_of
 from models.appearance import match_halves
 from models.depth import surface_distance
 from models.parallel import prefer_parts
@@ -125,6 +125,7 @@ def training_options(options: EvalOptions, checkpoint: Checkpoint) -> TrainOptio
         "N_samples",
         "N_importance",
         "use_disp",
+        "sampler",
         "chunk",
     ):
         if getattr(options, name) is not None:
@@ -175,7 +176,8 @@ def load_renderer(
     """The fields of the checkpoint, ready to render."""
     if trained.model == "voxels":
         prefer_parts(device)
-    fields = build_fields(trained, scene)
+    sampler = from_plain(TrainOptions, checkpoint.options).sampler
+    fields: dict[str, Any] = dict(build_fields(replace(trained, sampler=sampler), scene))
     for name, field in fields.items():
         prefix = f"{name}."
         weights = {
@@ -188,6 +190,8 @@ def load_renderer(
         except RuntimeError as error:
             raise UserError(f"the checkpoint has no {name} that fits its options") from error
         field.to(device).eval()
+    if sampler_of(trained) != sampler_of(replace(trained, sampler=sampler)):
+        fields = change_sampler(fields, trained, scene, device)
     renderer = build_renderer(fields, trained, scene)
     return ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
 

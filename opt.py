@@ -76,14 +76,15 @@ class SceneOptions:
 class TrainOptions(SceneOptions):
     """Train a neural radiance field on a scene with known camera poses."""
 
-    model: Literal["nerf", "voxels"] = "nerf"
-    """the field: the paper's network, or a sparse voxel table that trains in a minute"""
+    model: Literal["nerf", "tensorf", "voxels"] = "nerf"
+    """the field: the paper's network, TensoRF's planes and lines, or a sparse voxel table that
+    trains in a minute"""
     sampler: Literal["hierarchical", "occupancy"] | None = None
     """how rays are sampled: in a coarse and a fine pass, or where something is; by default
     hierarchical for nerf, occupancy for the others"""
     resolution: int | None = None
-    """voxels: cells along the longest side of the scene at the end; by default as fine as the
-    photos' pixels, within memory"""
+    """tensorf, voxels: cells along the longest side of the scene at the end; by default as fine as
+    the photos' pixels, within memory"""
     preset: Literal["cs180"] | None = None
     """options of a known setting, under those given here; cs180: the Berkeley class project"""
     N_samples: int = 64
@@ -95,7 +96,7 @@ class TrainOptions(SceneOptions):
     perturb: float = 1.0
     """how far the samples of a training ray are shifted at random within their intervals"""
     noise_std: float = 1.0
-    """standard deviation of the noise that is added to sigma in training"""
+    """nerf: standard deviation of the noise that is added to sigma in training"""
     netdepth: int = 8
     """layers of the network"""
     netwidth: int = 256
@@ -111,10 +112,10 @@ class TrainOptions(SceneOptions):
     photo's are then fitted on its left half, and its right half is measured"""
 
     loss_type: Literal["mse", "huber"] | None = None
-    """loss; by default mse for nerf, huber for voxels"""
+    """loss; by default mse for nerf and tensorf, huber for voxels"""
     batch_size: int | None = None
-    """rays per step and process: N processes take N times as many in a step; by default 1024, and
-    for voxels as many as make a set number of samples"""
+    """rays per step and process: N processes take N times as many in a step; by default 1024, for
+    tensorf 4096, and for voxels as many as make a set number of samples"""
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16
@@ -160,8 +161,8 @@ class TrainOptions(SceneOptions):
     )
     """optimizer"""
     lr: float | None = None
-    """learning rate; by default 5e-4 for nerf; for voxels that of their network (3e-3), which the
-    tables' rates keep their proportion to"""
+    """learning rate; by default 5e-4 for nerf; for the others that of their network (tensorf 1e-3,
+    voxels 3e-3), which the tables' rates keep their proportion to"""
     momentum: float = 0.9
     """momentum (sgd, rmsprop)"""
     weight_decay: float = 0.0
@@ -241,6 +242,9 @@ class EvalOptions:
     """further samples per ray for the fine network"""
     use_disp: Annotated[bool | None, _Switch] = None
     """space the coarse samples evenly in disparity"""
+    sampler: Literal["hierarchical", "occupancy"] | None = None
+    """how rays are sampled, where it is not to be as in training: occupancy renders a network of
+    two passes faster"""
     chunk: int | None = None
     """points that a network sees at once; halved when memory runs out"""
 

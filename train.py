@@ -17,7 +17,6 @@ from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from datasets import load_scene
 from datasets.loader import RayBatch, RayLoader
@@ -36,14 +35,13 @@ from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
 from training.collapse import CollapseGuard
-from training.growing import Growing
+from training.growing import FollowOccupancy, Growing
 from training.keep_last import KeepLast
 from training.launch import launch
 from training.optim import DEFAULT_LR, growing_optimizer, make_optimizer, make_scheduler
 from training.pictures import comparison, to_8_bit
 from training.presets import PRESETS
 from training.processes import (
-    average_gradients,
     first_prints,
     first_to_tell,
     gather,
@@ -52,10 +50,11 @@ from training.processes import (
 )
 from training.progress import TrainingProgress
 from training.record import RunRecord
+from training.resume import start_from
 from training.snapshots import Snapshots
 
-DEFAULT_BATCH = 1024  # rays
-DEFAULT_LOSS = {"nerf": "mse", "voxels": "huber"}
+DEFAULT_BATCH = {"nerf": 1024, "tensorf": 4096, "voxels": 1024}  # rays; voxels': of the first steps
+DEFAULT_LOSS = {"nerf": "mse", "tensorf": "mse", "voxels": "huber"}
 _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
 
 
@@ -139,7 +138,7 @@ class NeRFSystem(LightningModule):
             self.train_photos,
             self.scene.cameras[self.scene.splits["train"]],
             self.scene.bounds,
-            self.options.batch_size or DEFAULT_BATCH,
+            self.options.batch_size or DEFAULT_BATCH[self.options.model],
             seed=self.options.seed,
             device=self.device,
             rank=self.trainer.global_rank,
@@ -147,27 +146,6 @@ class NeRFSystem(LightningModule):
             endless=self.grows,
         )
         return self.train_rays
-
-    def on_fit_start(self) -> None:
-        """Keep parameters whose shape changes from DDP, which fixes it at the start."""
-        self.growing = []
-        if self.grows and self.trainer.world_size > 1:
-            network = {id(p) for p in self.nerf_coarse.parameter_groups()[-1]["params"]}
-            self.growing = [
-                name
-                for name, parameter in self.named_parameters()
-                if name.startswith("nerf_") and id(parameter) not in network
-            ]
-            buffers = [name for name, _ in self.named_buffers()]
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-                self, [*self.growing, *buffers]
-            )
-
-    def on_after_backward(self) -> None:
-        """Average the gradients that DDP does not."""
-        if self.growing:
-            own = dict(self.named_parameters())
-            average_gradients(own[name] for name in self.growing)
 
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
@@ -195,7 +173,8 @@ class NeRFSystem(LightningModule):
         )
         background, rgbs = self.change_background(batch.alpha, rgbs, generator)
         renderings = self.renderer.train(
-            rays, self.options.perturb, self.options.noise_std, generator, background
+            *(rays, self.options.perturb, 0.0 if self.grows else self.options.noise_std),
+            *(generator, background),
         )
         field_rgb = next(reversed(renderings.values())).rgb.detach()
         renderings = {
@@ -322,7 +301,7 @@ def train(options: TrainOptions) -> str | None:
     system.setup("fit")  # mistakes in the scene are told before anything is written
     resume_from = start_from(system, options)
     processes = max(world_size(), devices)
-    batch_size = (options.batch_size or DEFAULT_BATCH) * processes
+    batch_size = (options.batch_size or DEFAULT_BATCH[options.model]) * processes
     steps = RayLoader.batches(system.train_photos, batch_size)
     scene = system.scene
     print(
@@ -339,6 +318,7 @@ def train(options: TrainOptions) -> str | None:
     max_rays = None
     if system.grows and not limited:
         max_rays = options.num_epochs * RayLoader.batches(system.train_photos, 1)
+    adapt = options.model == "voxels" and options.batch_size is None
     clock = TrainingClock(options.max_time, options.max_steps, max_rays)
     guard = CollapseGuard()
     keep_last = KeepLast(folder / "last.ckpt")
@@ -367,7 +347,8 @@ def train(options: TrainOptions) -> str | None:
         logger=TensorBoardLogger("logs", name=options.exp_name, default_hp_metric=False),
         callbacks=[
             clock,
-            *([Growing(clock, adapt=options.batch_size is None)] if system.grows else []),
+            *([Growing(clock, adapt)] if system.grows else []),
+            *([FollowOccupancy()] if hasattr(system, "occupancy") else []),
             guard,
             TrainingProgress(clock),
             checkpoints,
@@ -407,27 +388,6 @@ def choose_devices(options: TrainOptions) -> tuple[str, int]:
     if device.type == "cuda" and count > torch.cuda.device_count():
         raise UserError(f"--num_gpus {count}: this machine has {torch.cuda.device_count()}")
     return ("gpu" if device.type == "cuda" else device.type), count
-
-
-def start_from(system: NeRFSystem, options: TrainOptions) -> str | None:
-    """Load the weights of --ckpt_path; returns the path if the run in it is to be resumed."""
-    if not options.ckpt_path:
-        return None
-    path = Path(options.ckpt_path)
-    checkpoint = read_checkpoint(path)
-    weights = checkpoint.weights(options.prefixes_to_ignore)
-    own = system.state_dict()
-    for name, value in weights.items():
-        if name not in own or own[name].shape != value.shape:
-            raise UserError(
-                f"{path}: {name} {tuple(value.shape)} does not fit the network that the options "
-                "describe; leave out the options that differ, or see --prefixes_to_ignore"
-            )
-    if checkpoint.resumable and len(weights) == len(own):
-        return str(path)
-    system.load_state_dict(weights, strict=False)
-    print(f"{path}: {len(weights)} of {len(own)} weights loaded; training starts at step 0")
-    return None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import load_scene
 from datasets.rays import image_rays
@@ -19,7 +20,7 @@ from datasets.region import Region
 from errors import UserError, run_command
 from eval import training_options
 from metrics import psnr
-from models import build_field
+from models import build_fields, sampler_of
 from models.occupancy_rendering import OccupancyRenderer
 from models.occupied import occupancy_of
 from models.rendering import HierarchicalRenderer, ImageRenderer
@@ -62,15 +63,15 @@ def main() -> None:
     trained = training_options(
         EvalOptions(ckpt_path=options.ckpt_path, root_dir=options.root_dir), checkpoint
     )
-    if trained.N_importance == 0:
+    if trained.N_importance == 0 or sampler_of(trained) != "hierarchical":
         raise UserError(f"{options.ckpt_path}: has no fine network to compare with")
     scene = load_scene(trained)
-    fields = []
-    for name in ("nerf_coarse.", "nerf_fine."):
-        field = build_field(trained).to(device).eval()
+    fields: list[Any] = []
+    for name, field in build_fields(trained, scene).items():
         weights = checkpoint.state_dict.items()
-        field.load_state_dict({k[len(name) :]: v for k, v in weights if k.startswith(name)})
-        fields.append(field)
+        prefix = f"{name}."
+        field.load_state_dict({k.removeprefix(prefix): v for k, v in weights if prefix in k})
+        fields.append(field.to(device).eval())
 
     region = Region((0.0, 0.0, 0.0), (options.half,) * 3)
     start = time.perf_counter()
@@ -82,7 +83,7 @@ def main() -> None:
     )
     marching = OccupancyRenderer(fields[1], occupancy, scene.background, options.step)
     renderers = {
-        name: ImageRenderer(renderer, trained.chunk // renderer.samples_per_ray)
+        name: ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
         for name, renderer in (("two passes", two_passes), ("occupancy", marching))
     }
 

@@ -57,7 +57,8 @@ def composite(
 ) -> Rendering:
     """Sum colours and depths by their weights, before a grey or a coloured background."""
     opacity = weights.sum(dim=1)
-    colour = torch.einsum("rs,rsc->rc", weights, rgb)
+    with torch.autocast(weights.device.type, enabled=False):  # not in half precision
+        colour = torch.einsum("rs,rsc->rc", weights, rgb)
     if isinstance(background, Tensor) or background:
         colour = colour + background * (1 - opacity[:, None])
     return Rendering(colour, (weights * t).sum(dim=1), opacity, weights, t)

@@ -14,6 +14,7 @@ from datasets.rays import Rays
 from .compositing import Picture
 from .field import Field
 from .occupancy import Occupancy
+from .occupied import MovingOccupancy
 from .packed import PackedSamples, composite_packed, packed_weights
 from .sampling import INFINITY
 from .space import walked
@@ -34,7 +35,7 @@ class OccupancyRenderer:
 
     Args:
         field: its colours are computed for each sample.
-        occupancy: where it may have density.
+        occupancy: where it may have density, of a trained field or of one in training.
         background: grey level behind everything.
         step: between samples, in cells; at most 1.
         hidden: a ray ends where less light than this would pass; its colours are off by no more.
@@ -44,7 +45,7 @@ class OccupancyRenderer:
     """
 
     field: Field
-    occupancy: Occupancy
+    occupancy: Occupancy | MovingOccupancy
     background: float = 0.0
     step: float = 1.0
     hidden: float = 1e-3

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from datasets.region import Region
 
 from .field import Field
-from .occupancy import Occupancy, dilate
+from .occupancy import Occupancy, Samples, dilate
 from .space import Lattice
+from .walk import Walk
 
 # The search in a trained field begins with cells this many times as long, of which each is asked
 # at this many places.
@@ -104,6 +105,12 @@ class MovingOccupancy(nn.Module):
         if self._occupancy is None or self._occupancy.mask.device != self.mask.device:
             self._occupancy = Occupancy(self.lattice, self.mask)
         return self._occupancy
+
+    def march(
+        self, walk: Walk, jitter: Float[Tensor, "ray"] | None = None, step: float = 1.0
+    ) -> Samples:
+        """The samples of rays in the cells that are occupied now; see Occupancy.march."""
+        return self.occupancy.march(walk, jitter, step)
 
     @torch.no_grad()
     def update(self, field: Field, step: int) -> None:

@@ -108,7 +108,9 @@ def march(
     segments = ((walk.end - walk.start) / (8 * step)).ceil().clamp_min_(0)
     count = int(segments.max()) if rays > 0 else 0
     steps = torch.arange(count, device=device)
-    middle = torch.addcmul(walk.start[:, None], steps + 0.5, torch.full([1], 8.0 * step, device=device))
+    middle = torch.addcmul(
+        walk.start[:, None], steps + 0.5, torch.full([1], 8.0 * step, device=device)
+    )
     every = torch.arange(rays, device=device)
     block = flat_index(places(walk, every, middle).mul_(1 / 4), block_dims)
     reached = blocks.index_select(0, block.view(-1))
