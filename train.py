@@ -62,6 +62,8 @@ _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of 
 class NeRFSystem(LightningModule):
     """A coarse and a fine field, and how they are trained on a scene."""
 
+    nerf_coarse: Any  # the only field of a model that has one
+
     def __init__(self, **options: Any) -> None:
         """Args: the fields of opt.TrainOptions, by name."""
         super().__init__()
@@ -197,7 +199,7 @@ class NeRFSystem(LightningModule):
         renderings = self.renderer.train(
             rays, self.options.perturb, self.options.noise_std, generator, background
         )
-        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        field_rgb = list(renderings.values())[-1].rgb.detach()
         renderings = {
             name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
             for name, rendering in renderings.items()
