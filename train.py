@@ -61,6 +61,8 @@ _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of 
 class NeRFSystem(LightningModule):
     """A coarse and a fine field, and how they are trained on a scene."""
 
+    nerf_coarse: Any  # the only field of a model that has one
+
     def __init__(self, **options: Any) -> None:
         """Args: the fields of opt.TrainOptions, by name."""
         super().__init__()
@@ -164,7 +166,7 @@ class NeRFSystem(LightningModule):
             world_size=self.trainer.world_size,
         )
 
-    def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Any]:
         rays, rgbs = self.decode_batch(batch)
         # What is random in a step depends on the seed and the step alone: a resumed run goes on
         # exactly as it would have.
@@ -176,7 +178,7 @@ class NeRFSystem(LightningModule):
             *(rays, self.options.perturb, 0.0 if self.grows else self.options.noise_std),
             *(generator, background),
         )
-        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        field_rgb = list(renderings.values())[-1].rgb.detach()
         renderings = {
             name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
             for name, rendering in renderings.items()

@@ -1,0 +1,114 @@
+"""The box around a scene: of an object, of a place that goes on behind it, and in NDC."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from datasets import load_scene
+from datasets.rays import Bounds, image_rays
+from datasets.region import Region, find_region
+from datasets.scene import Scene, make_cameras
+from opt import SceneOptions
+from tests.scenes import circle_poses, forward_poses, write_blender, write_llff
+
+
+def orbit(distance: float, size: int, angle_x: float, focus=(0.0, 0.0, 0.0), **others) -> Scene:
+    """Cameras on a circle 30 degrees above what they look at."""
+    poses = circle_poses(12, distance * math.cos(math.pi / 6), distance / 2)
+    poses[:, :, 3] += focus
+    focal = 0.5 * size / math.tan(0.5 * angle_x)
+    intrinsics = (focal, focal, size / 2, size / 2)
+    cameras = make_cameras(poses, [intrinsics] * 12, [(size, size)] * 12)
+    split = {"train": list(range(12)), "val": [0], "test": [0]}
+    return Scene("orbit", cameras, (None,) * 12, split, Bounds(2.0, 6.0), **others)
+
+
+def test_an_object_s_box_is_what_the_photos_show():
+    # Cameras as those of the paper's synthetic scenes.
+    region = find_region(orbit(4.031, 800, 0.6911, cutout=True))
+    assert not region.unbounded
+    assert region.flat == 1.0
+    np.testing.assert_allclose(region.center, 0, atol=1e-4)
+    # Half of what a photo's width shows at the focus is 4.031 tan(0.6911 / 2) = 1.451.
+    assert region.half == pytest.approx((1.5, 1.5, 1.5), abs=0.02)
+    assert region.pixel == pytest.approx(2 * 1.451 / 800, rel=1e-3)
+
+
+def test_the_box_follows_the_place_and_scale_of_the_scene():
+    scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), cutout=True)
+    region = find_region(scene)
+    np.testing.assert_allclose(region.center, (3.0, -1.0, 2.0), atol=1e-3)
+    assert region.half == pytest.approx((3.0, 3.0, 3.0), abs=0.04)
+    assert region.pixel == pytest.approx(4 * 1.451 / 400, rel=1e-3)
+
+
+def test_only_training_cameras_count():
+    scene = orbit(4.0, 100, 0.7, cutout=True)
+    far = scene.cameras.c2w.clone()
+    far[1:, :, 3] *= 10
+    moved = replace(scene, cameras=replace(scene.cameras, c2w=far))
+    alone = replace(moved, splits={**scene.splits, "train": [0]})
+    assert find_region(moved).half[0] == pytest.approx(10 * find_region(scene).half[0], rel=1e-3)
+    assert find_region(alone).half[0] < 0.2 * find_region(moved).half[0]
+
+
+def test_a_capture_around_a_subject_goes_on_outside():
+    region = find_region(orbit(5.0, 200, 0.9, focus=(1.0, 2.0, 3.0)))
+    assert region.unbounded
+    np.testing.assert_allclose(region.center, (1.0, 2.0, 3.0), atol=1e-3)
+    assert len(set(region.half)) == 1
+    # The cube holds the subject and none of the cameras.
+    assert 0.2 * 5 < region.half[0] < 5 / math.sqrt(3)
+
+
+def test_loaders_find_the_region(tmp_path):
+    blender = load_scene(SceneOptions(root_dir=str(write_blender(tmp_path / "ball"))))
+    assert blender.region is not None
+    assert not blender.region.unbounded
+    # The unit ball, which the photos show whole, is within.
+    assert min(blender.region.half) > 1.0
+    around = write_llff(tmp_path / "around", circle_poses(10))
+    scene = load_scene(SceneOptions(root_dir=str(around), dataset_name="llff"))
+    assert scene.region is not None
+    assert scene.region.unbounded
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory) -> Scene:
+    root = write_llff(tmp_path_factory.mktemp("forward") / "scene", forward_poses(10))
+    return load_scene(SceneOptions(root_dir=str(root), dataset_name="llff"))
+
+
+def test_in_ndc_all_training_rays_are_within(forward):
+    region = forward.region
+    assert forward.forward_facing
+    assert region is not None
+    assert not region.unbounded
+    assert region.center == (0.0, 0.0, 0.0)
+    assert region.half[2] == 1.0  # from the near plane to infinity
+    assert region.flat > 1
+    ends = []
+    for index in forward.splits["train"]:
+        rays = image_rays(forward.cameras, forward.bounds, index)
+        ends.append(rays.points(torch.stack([rays.near, rays.far], dim=1)).flatten(0, 1))
+    reach = torch.cat(ends).abs().amax(dim=0)
+    torch.testing.assert_close(reach, torch.tensor(region.half), rtol=1e-4, atol=1e-4)
+
+
+def test_a_checkpoint_keeps_the_region(forward, tmp_path):
+    around = orbit(5.0, 200, 0.9)
+    for scene in (replace(around, region=find_region(around)), forward):
+        torch.save(scene.plain(), tmp_path / "scene.ckpt")
+        again = Scene.from_plain(torch.load(tmp_path / "scene.ckpt", weights_only=True))
+        assert isinstance(again.region, Region)
+        assert again.region == scene.region
+        # What was kept is what would be found again, by the cameras alone.
+        found = find_region(again)
+        assert found.half == pytest.approx(again.region.half, rel=1e-4)
+        assert (found.unbounded, found.flat) == (again.region.unbounded, again.region.flat)
+    assert Scene.from_plain(around.plain()).region is None
