@@ -31,6 +31,7 @@ from models.compositing import Picture
 from models.nerf import NeRF
 from models.parallel import prefer_parts
 from models.rendering import ImageRenderer
+from models.voxels.field import VoxelField
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
@@ -104,6 +105,8 @@ class NeRFSystem(LightningModule):
             if self.options.compile and isinstance(field, NeRF):
                 field.density = torch.compile(field.density)  # type: ignore[method-assign]
                 field.color = torch.compile(field.color)  # type: ignore[method-assign]
+        if isinstance(self.nerf_coarse, VoxelField):
+            self.nerf_coarse.begin(self.scene.cameras[self.scene.splits["train"]])
         self.renderer = build_renderer(fields, self.options, self.scene)
         if self.options.encode_appearance:
             self.appearance = Appearance(len(self.train_photos))

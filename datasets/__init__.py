@@ -32,4 +32,4 @@ def load_scene(options: SceneOptions) -> Scene:
     if not options.root_dir and options.dataset_name != "demo":
         raise UserError("--root_dir is missing: the folder of the scene")
     scene = dataset_dict[options.dataset_name](options)
-    return replace(scene, region=find_region(scene))
+    return replace(scene, region=find_region(scene, options.near is not None))

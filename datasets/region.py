@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .poses import focus_point
+from .poses import focus_point, looks_at
 from .rays import cast_rays
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _INNER = 0.4
 _MARGIN = 1.03
 _FLAT = 3.0
+_CLEAR = 0.55
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Region:
         flat: how many times as long as wide a grid's cells are along z: NDC's z is disparity,
             whose resolution is that of the parallax between the photos, not of their pixels.
         pixel: the side of what a photo's pixel shows in the middle of the box.
+        clear: nothing is expected so near to a camera: what is there would be fog.
     """
 
     center: tuple[float, float, float]
@@ -39,6 +41,7 @@ class Region:
     unbounded: bool = False
     flat: float = 1.0
     pixel: float = 0.01
+    clear: float = 0.0
 
     @staticmethod
     def from_plain(values: dict[str, Any]) -> Region:
@@ -49,8 +52,12 @@ class Region:
         return Region(**kept)
 
 
-def find_region(scene: Scene) -> Region:
-    """The box that the training photos show."""
+def find_region(scene: Scene, near_is_given: bool = False) -> Region:
+    """The box that the training photos show.
+
+    Args:
+        near_is_given: somebody has said how near things are, and is believed.
+    """
     cameras = scene.cameras[scene.splits["train"]]
     if scene.bounds.ndc is not None:
         # From the near plane to infinity, as wide as the cameras' frusta are together.
@@ -64,7 +71,8 @@ def find_region(scene: Scene) -> Region:
         pixel = 2.0 / float(cameras.size[:, 0].float().median())
         return Region((0.0, 0.0, 0.0), (wide, high, 1.0), flat=_FLAT, pixel=pixel)
 
-    focus = torch.from_numpy(focus_point(cameras.c2w.double().numpy())).float()
+    poses = cameras.c2w.double().numpy()
+    focus = torch.from_numpy(focus_point(poses)).float()
     distance = (cameras.c2w[:, :, 3] - focus).norm(dim=1)
     width, height = cameras.size.unbind(1)
     fx, fy = cameras.intrinsics[:, 0], cameras.intrinsics[:, 1]
@@ -75,4 +83,8 @@ def find_region(scene: Scene) -> Region:
         half = _INNER * float(distance.median())
     x, y, z = focus.tolist()
     pixel = float((distance / torch.minimum(fx, fy)).median())
-    return Region((x, y, z), (half, half, half), not scene.cutout, pixel=pixel)
+    # A subject that cameras look at from all around has nothing half as near as itself.
+    clear = 0.0
+    if not scene.cutout and not near_is_given and looks_at(poses, focus.numpy()) > 0.9:
+        clear = _CLEAR * float(distance.median())
+    return Region((x, y, z), (half, half, half), not scene.cutout, pixel=pixel, clear=clear)

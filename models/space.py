@@ -84,7 +84,8 @@ class Lattice:
         origins, directions = (rays.origins - center) / half, rays.directions
         if self.region.unbounded:
             nearest = -(origins * directions).sum(dim=1)
-            start = unbend(rays.near / half[0] - nearest) / (2 * edge[0])
+            near = rays.near.clamp_min(self.region.clear)
+            start = unbend(near / half[0] - nearest) / (2 * edge[0])
             end = torch.full_like(start, _HORIZON) / (2 * edge[0])
             speed = (1 / half[0]).expand_as(start)
             o, d = origins.t().contiguous(), directions.t().contiguous()

@@ -11,6 +11,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
+from models.voxels.field import VoxelField
+
 from .clock import TrainingClock
 from .lazy_adam import LazyAdam
 from .processes import average_gradients, from_first, gather
@@ -37,6 +39,7 @@ class Growing(Callback):
         self.clock, self.adapt = clock, adapt
         self.rays_per_step = 0
         self._rays = self._samples = 0
+        self._progress = 0.0
         self._growing: list[str] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -69,7 +72,7 @@ class Growing(Callback):
     ) -> None:
         system: Any = pl_module
         optimizer = trainer.optimizers[0]
-        progress = from_first(self.clock.progress(trainer))
+        progress = self._progress = from_first(self.clock.progress(trainer))
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * _DECAY**progress
         generator = torch.Generator(system.device).manual_seed(
@@ -92,9 +95,11 @@ class Growing(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        system: Any = pl_module
+        if isinstance(system.nerf_coarse, VoxelField):
+            system.nerf_coarse.smooth(trainer.global_step, _DECAY**self._progress)
         if not self.adapt:
             return
-        system: Any = pl_module
         self._rays += len(batch.rgbs)
         self._samples += outputs["samples"]
         if trainer.global_step % _STEPS:

@@ -10,15 +10,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from datasets.cameras import Cameras
 from datasets.rays import Rays
 from datasets.region import Region
 
 from ..field import Replaced
 from ..space import Lattice
 from .grid import VoxelGrid
-from .growth import STAGES, first_grid, next_grid, samples_per_step
+from .growth import first_grid, next_grid
 from .integral import RenderVoxels
 from .kernels import SHIFT
+from .recipe import recipe_for
 from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
@@ -44,12 +46,13 @@ class VoxelField(nn.Module):
     ) -> None:
         super().__init__()
         self.region, self.resolution = region, resolution
+        self.recipe = recipe_for(region)
         self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
-        self._adopt(first_grid(region, resolution / STAGES[0].coarseness))
+        self._adopt(first_grid(region, resolution / self.recipe.stages[0].coarseness))
         self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
         features = torch.zeros(self.grid.size, channels)
         self.feature_table = nn.Parameter(features.uniform_(-0.1, 0.1))
-        self.shader = Shader(channels, hidden)
+        self.shader = Shader(channels, hidden, self.recipe.directions)
 
     def _adopt(self, grid: VoxelGrid) -> None:
         self.grid = grid
@@ -70,7 +73,13 @@ class VoxelField(nn.Module):
             uniform: the random numbers of a training step; None renders the same each time.
         """
         feature, opacity, depth, samples = RenderVoxels.apply(
-            self.density_table, self.feature_table, self.grid, rays, uniform
+            self.density_table,
+            self.feature_table,
+            self.grid,
+            rays,
+            uniform,
+            False,
+            self.recipe.fade,
         )
         rgb = self.shader(feature, opacity, rays.viewdirs)
         return rgb + (1 - opacity[:, None]) * background, depth, opacity, samples
@@ -113,7 +122,29 @@ class VoxelField(nn.Module):
     @property
     def samples_per_step(self) -> int:
         """How many samples a training step should take."""
-        return samples_per_step(self)
+        return self.recipe.stages[int(self.stage[0])].samples
+
+    def begin(self, cameras: Cameras) -> None:
+        """Leave out, before training, the cells that too few of its cameras see."""
+        wanted = min(self.recipe.views, max(1, len(cameras) // 6))
+        if self.recipe.views == 0 or int(self.stage[0]) > 0:
+            return
+        middles = self.grid.lattice.points(self.grid.indices() + 0.5)
+        mask = self.grid.mask.clone()
+        mask.view(-1)[self.grid.cells[cameras.count_views(middles) < wanted]] = False
+        rows = self.grid.rows_of(grid := VoxelGrid(self.grid.lattice, mask))
+        tables = (self.density_table, self.feature_table)
+        self.density_table, self.feature_table = (nn.Parameter(t.data[rows]) for t in tables)
+        self._adopt(grid)
+
+    def smooth(self, step: int, share: float) -> None:
+        """Draw neighbours together a little, after a training step.
+
+        Args:
+            share: of the learning rates that is left.
+        """
+        self.recipe.density.step(self.grid, self.density_table.data, step, share)
+        self.recipe.features.step(self.grid, self.feature_table.data, step, share)
 
     def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
         """Leave out cells that nobody sees, and refine the others, where it is time to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -75,6 +76,22 @@ class VoxelGrid(Occupancy):
     ) -> Float[Tensor, "sample corner"]:
         """Trilinear weights of all lattices' corners for places within cells."""
         return corner_weights(self.share, cell, within)
+
+    @cached_property
+    def neighbours(self) -> Int[Tensor, "6 corner"]:
+        """Rows of the six neighbours of the finest corners; a corner's own where it has none."""
+        level = self.levels[0]
+        nx, ny, nz = level.dims
+        number = torch.full((nx * ny * nz,), -1, dtype=torch.int32, device=self.rows.device)
+        own = torch.arange(len(level.corners), dtype=torch.int32, device=self.rows.device)
+        number[level.corners] = own
+        i, j, k = torch.unravel_index(level.corners, level.dims)
+        rows = []
+        for place, count, step in ((i, nx, ny * nz), (j, ny, nz), (k, nz, 1)):
+            for inside, offset in ((place > 0, -step), (place < count - 1, step)):
+                row = number[torch.where(inside, level.corners + offset, level.corners)]
+                rows.append(torch.where(row < 0, own, row))
+        return torch.stack(rows)
 
     def rows_of(self, part: VoxelGrid) -> Int[Tensor, "row"]:
         """The rows of this grid's tables that those of a part of its cells are."""

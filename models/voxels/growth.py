@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,29 +22,6 @@ if TYPE_CHECKING:
     from .field import VoxelField
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A resolution, and how long it lasts.
-
-    Args:
-        coarseness: edge of its cells, in those of the last stage.
-        steps: it lasts so many at least,
-        until: and to this share of the training.
-        samples: per step; the number of rays follows from it.
-    """
-
-    coarseness: float
-    steps: int
-    until: float
-    samples: int
-
-
-STAGES = (
-    Stage(6.4, 250, 0.005, 12288),
-    Stage(3.2, 450, 0.02, 16384),
-    Stage(1.6, 1000, 0.15, 32768),
-    Stage(1.0, 0, 1.0, 49152),
-)
 # Within a stage, cells are left out after so many steps and each time that twice as many have
 # passed; never in the first one, before it is clear what is solid.
 _FIRST_LOOK = 400
@@ -64,19 +40,16 @@ def next_grid(
     steps cells are looked through again.
     """
     number, since, look_after = field.stage.tolist()
-    stage, last = STAGES[number], number == len(STAGES) - 1
+    stages = field.recipe.stages
+    stage, last = stages[number], number == len(stages) - 1
     if not last and step - since >= stage.steps and progress >= stage.until:
         field.stage.copy_(torch.tensor([number + 1, step, _FIRST_LOOK]))
-        edge = edges(field.region, field.resolution / STAGES[number + 1].coarseness)
+        edge = edges(field.region, field.resolution / stages[number + 1].coarseness)
         return divided(field.grid, seen_cells(field, draw), edge)
     if number > 0 and step - since >= look_after:
         field.stage[2] = 2 * look_after
         return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
     return None
-
-
-def samples_per_step(field: VoxelField) -> int:
-    return STAGES[int(field.stage[0])].samples
 
 
 def edges(region: Region, cells: float) -> tuple[float, float, float]:

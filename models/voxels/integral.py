@@ -28,12 +28,14 @@ def look(
     uniform: Tensor | None,
     exact: bool = False,
     faintest: float = _FAINT,
+    fade: float = 0.0,
 ) -> Found:
     """What rays meet; in training with `uniform` random numbers (8, ray).
 
     Args:
         exact: leave nothing but the samples' places to chance.
         faintest: weight below which samples have no part in the feature.
+        fade: as in Recipe.
     """
     training = uniform is not None and not exact
     if uniform is None:
@@ -41,8 +43,9 @@ def look(
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
     dims = list(grid.lattice.dims)
     walk = grid.lattice.walk(rays)
+    fade = fade * grid.lattice.region.half[0] if training else 0.0
     faintest, roulette = 0.0 if exact else faintest, ROULETTE if training else 0.0
-    found = integrate(table, walk, grid.block_dims, dims, uniform, faintest, roulette)
+    found = integrate(table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade)
     return Found(*found)  # TorchScript has a type of its own for it
 
 
@@ -61,6 +64,7 @@ class RenderVoxels(torch.autograd.Function):
         rays: Rays,
         uniform: Float[Tensor, "8 ray"] | None,
         exact: bool = False,
+        fade: float = 0.0,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Args: uniform: random numbers; None renders the same each time, without gradients.
         exact: leave nothing but the samples' places to chance."""
@@ -68,7 +72,9 @@ class RenderVoxels(torch.autograd.Function):
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
         uniforms = [None if uniform is None else uniform[:, part] for part in slices]
         parts = list(zip(slices, uniforms, strict=True))
-        found = parallel(lambda p: look(grid, density, features, rays[p[0]], p[1], exact), parts)
+        found = parallel(
+            lambda p: look(grid, density, features, rays[p[0]], p[1], exact, fade=fade), parts
+        )
         if uniform is not None:
             ctx.parts = list(zip(found, uniforms, slices, strict=True))
             ctx.shape, ctx.exact = features.shape, exact
@@ -96,4 +102,4 @@ class RenderVoxels(torch.autograd.Function):
         touched = torch.cat([part[1] for part in done])
         values = torch.cat([part[2] for part in done])
         features = torch.sparse_coo_tensor(touched[None], values, ctx.shape, check_invariants=False)
-        return density[:, None], features, None, None, None, None
+        return density[:, None], features, None, None, None, None, None

@@ -63,6 +63,7 @@ class Found(NamedTuple):
         share: its weight in the sum;
         found: its feature (seen, channel);
         within: its place in the fine and the coarse cell (6, seen).
+        scale: (sample,) factor of the density's gradient; empty where that is one.
     """
 
     feature: Tensor
@@ -80,6 +81,7 @@ class Found(NamedTuple):
     share: Tensor
     found: Tensor
     within: Tensor
+    scale: Tensor
 
 
 @unlocked
@@ -141,6 +143,7 @@ def integrate(
     uniform: Tensor,
     faintest: float,
     roulette: float,
+    fade: float,
 ) -> Found:
     """March rays through the grid and sum what they meet.
 
@@ -148,6 +151,7 @@ def integrate(
         uniform: (8, ray) random numbers; the first places the samples in their steps.
         faintest: samples below this weight are left out,
         roulette: and those below this one are kept at random.
+        fade: distance from the camera within which the density's gradient falls with its square.
     """
     ray, s, cell, within, starts = march(
         walk, uniform[0], table.blocks, block_dims, table.number, dims
@@ -188,9 +192,12 @@ def integrate(
     fine = within.index_select(1, seen)
     coarse = table.share.index_select(1, cell.index_select(0, seen))
     places = torch.cat([fine, torch.add(coarse, fine, alpha=1 / 4)], dim=0)
+    scale = torch.zeros(0, device=ray.device)
+    if fade > 0:
+        scale = (parameter(walk, ray, s) / fade).clamp_max_(1).square_()
     return Found(
         feature, opacity, depth, ray, starts, cell, weight, raw, passed,
-        rows, weights, seen, share, found, places,
+        rows, weights, seen, share, found, places, scale,
     )  # fmt: skip
 
 
@@ -227,6 +234,8 @@ def differentiate(
     end = running.index_select(0, found.starts[1:]) - grad_opacity * (1 - found.opacity)
     later = (end.index_select(0, ray) - running[1:]).float()
     grad_raw = torch.sigmoid(found.raw).mul_(grad_weight.mul_(found.passed).sub_(later))
+    if found.scale.numel() > 0:
+        grad_raw.mul_(found.scale)
     grad_density = torch.zeros(size, device=ray.device)
     grad_density.scatter_add_(
         0, found.rows.view(-1).long(), (found.weights * grad_raw[:, None]).view(-1)

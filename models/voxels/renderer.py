@@ -15,6 +15,8 @@ from .field import VoxelField
 
 # Packed samples of so many rays stay near the processor.
 _RAYS_AT_ONCE = 16384
+# Where a ray of a place without a backdrop meets less than this, it shows grey.
+_SOMETHING, _NOTHING = 0.05, 0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class VoxelRenderer:
         """The same each time."""
         with torch.no_grad():
             rgb, depth, opacity, _ = self.field.render(rays, self.background)
+            if not self.field.recipe.backdrop:
+                # What is left of the light would meet what the ray has met, too.
+                seen = rgb - (1 - opacity[:, None]) * self.background
+                found = opacity[:, None].clamp_min(_SOMETHING)
+                rgb = seen / found + (1 - opacity[:, None] / found) * _NOTHING
         return Picture(rgb, depth, opacity)
 
     def train(

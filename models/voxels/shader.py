@@ -16,10 +16,12 @@ class Shader(nn.Module):
     Args:
         channels: of the features.
         hidden: channels of the two hidden layers.
+        directions: factor of the direction's harmonics.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, directions: float = 1.0) -> None:
         super().__init__()
+        self.directions = directions
         self.network = nn.Sequential(
             nn.Linear(channels + 8, hidden),
             nn.ReLU(),
@@ -39,7 +41,8 @@ class Shader(nn.Module):
         viewdirs: Float[Tensor, "ray 3"],
     ) -> Float[Tensor, "ray 3"]:
         """Premultiplied RGB: what is seen, without the background behind it."""
-        residual = self.network(torch.cat([feature, harmonics(viewdirs)], dim=1))
+        direction = self.directions * harmonics(viewdirs)
+        residual = self.network(torch.cat([feature, direction], dim=1))
         return feature[:, :3] + opacity[:, None] * (0.5 + residual)
 
 

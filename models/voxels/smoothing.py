@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from ..parallel import parallel, parts_for, unlocked
@@ -13,6 +14,7 @@ from .grid import VoxelGrid
 _PARTS = 8
 
 
+@dataclass(frozen=True)
 class Smoothing:
     """Moves each corner's value towards its neighbours' on the finest lattice.
 
@@ -26,8 +28,8 @@ class Smoothing:
         edge: difference from which the pull is constant.
     """
 
-    def __init__(self, rate: float, edge: float) -> None:
-        self.rate, self.edge = rate, edge
+    rate: float
+    edge: float
 
     @torch.no_grad()
     def step(self, grid: VoxelGrid, table: Tensor, number: int, share: float = 1.0) -> None:
@@ -36,6 +38,8 @@ class Smoothing:
         Args:
             share: factor of the rate.
         """
+        if self.rate == 0:
+            return
         size = len(grid.levels[0].corners)
         begin, end = (size * (number % _PARTS + i) // _PARTS for i in (0, 1))
         count = parts_for(table.device)
@@ -57,20 +61,3 @@ def pull(table: Tensor, neighbours: Tensor, begin: int, end: int, edge: float) -
         row = neighbours[direction, begin:end]
         total.add_(table.index_select(0, row).sub_(own).clamp_(-edge, edge))
     return total
-
-
-def find_neighbours(grid: VoxelGrid) -> Int[Tensor, "6 corner"]:
-    """Rows of the six neighbours of the finest corners; a corner's own where it has none."""
-    level = grid.levels[0]
-    nx, ny, nz = level.dims
-    number = torch.full((nx * ny * nz,), -1, dtype=torch.int32, device=level.corners.device)
-    own = torch.arange(len(level.corners), dtype=torch.int32, device=number.device)
-    number[level.corners] = own
-    i, j, k = torch.unravel_index(level.corners, level.dims)
-    rows = []
-    for place, size, step in ((i, nx, ny * nz), (j, ny, nz), (k, nz, 1)):
-        for inside, offset in ((place > 0, -step), (place < size - 1, step)):
-            there = torch.where(inside, level.corners + offset, level.corners)
-            row = number[there]
-            rows.append(torch.where(row < 0, own, row))
-    return torch.stack(rows)
