@@ -27,7 +27,10 @@ def main() -> None:
     print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json{also}")
     print(f"look at {root / CAMERAS} and {root / SHEET}; all figures are in {root / REPORT}")
     name = root.resolve().name
-    print(f"next: python train.py --dataset_name llff --root_dir {root} --exp_name {name}")
+    print(
+        f"next: python train.py --model voxels --max_time 300 --dataset_name llff "
+        f"--root_dir {root} --exp_name {name}"
+    )
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ class NeRFSystem(LightningModule):
             world_size=self.trainer.world_size,
         )
 
-    def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Any]:
         rays, rgbs = self.decode_batch(batch)
         # What is random in a step depends on the seed and the step alone: a resumed run goes on
         # exactly as it would have.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from datasets.demo import write_demo_scene
+from opt import EvalOptions, TrainOptions, parse
 from tests.conftest import ROOT
 
 TINY = (
-    "--netdepth 2 --netwidth 16 --netskip 1 --N_samples 8 --N_importance 8 --batch_size 500 "
+    "--model voxels --resolution 32 --batch_size 500 "
     "--max_steps {steps} --val_every_steps 5 --val_rays 64 --accelerator cpu"
 )
 
@@ -47,6 +50,24 @@ def test_the_notebook_only_calls_scripts():
             assert not cell.outputs
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "colab").glob("*.ipynb")), ids=lambda p: p.name)
+NOTEBOOKS = pytest.mark.parametrize(
+    "path", sorted((ROOT / "colab").glob("*.ipynb")), ids=lambda p: p.name
+)
+
+
+@NOTEBOOKS
 def test_notebooks_are_valid(path):
     nbformat.validate(nbformat.read(path, as_version=4))
+
+
+@NOTEBOOKS
+def test_notebooks_train_the_fast_field_for_some_minutes(path):
+    cells = nbformat.read(path, as_version=4).cells
+    settings = next(c for c in cells if "parameters" in c.metadata.get("tags", []))
+    names: dict[str, str] = {}
+    exec(settings.source, names)
+    options = parse(TrainOptions, shlex.split(names["TRAIN_FLAGS"]))
+    assert options.model == "voxels"
+    assert options.max_time is not None
+    assert 30 <= options.max_time <= 600
+    parse(EvalOptions, ["--ckpt_path", "x", *shlex.split(names["EVAL_FLAGS"])])

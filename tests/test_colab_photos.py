@@ -17,7 +17,7 @@ from .capture_scene import orbit, pattern
 from .conftest import ROOT
 
 TINY = (
-    "--netdepth 2 --netwidth 16 --netskip 1 --N_samples 8 --N_importance 8 --batch_size 500 "
+    "--model voxels --resolution 32 --batch_size 500 "
     "--img_wh 20 15 --max_steps 5 --val_every_steps 5 --val_rays 64 --accelerator cpu"
 )
 

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import datasets.demo
 from datasets import load_scene
@@ -17,9 +21,20 @@ from datasets.raytracer import Solid, World, render
 from datasets.solids import Box, Frustum, Shape, Sphere, Torus, dot
 from datasets.still_life import still_life
 from errors import UserError
-from opt import SceneOptions
+from opt import SceneOptions, TrainOptions, parse
+from tests.conftest import ROOT
 
 SIZE, TRAIN, VAL, TEST = 40, 3, 1, 2
+SHORT = [
+    "--dataset_name",
+    "demo",
+    "--max_steps",
+    "150",
+    "--resolution",
+    "64",
+    "--accelerator",
+    "cpu",
+]
 EXACT = torch.float64
 
 
@@ -421,3 +436,35 @@ def test_two_processes_at_once_end_with_one_scene(demo, tmp_path, monkeypatch):
     write_demo_scene(root, **small)
     assert (root / "transforms_test.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+
+
+def demo_flags() -> list[str]:
+    """The flags of `make demo`."""
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    return shlex.split(re.findall(r"^DEMO_FLAGS := (.*)$", text, flags=re.MULTILINE)[0])
+
+
+def test_make_demo_trains_the_fast_field_for_a_minute():
+    options = parse(TrainOptions, demo_flags())
+    assert options.model == "voxels"
+    assert options.max_time is not None
+    assert options.max_time <= 60
+
+
+def test_make_demo_s_commands_on_a_tiny_scene(demo, tmp_path):
+    for script, *flags in (
+        ("train.py", "--root_dir", str(demo), "--exp_name", "demo", *demo_flags(), *SHORT),
+        ("eval.py", "--ckpt_path", "ckpts/demo/last.ckpt", "--save_depth", "--accelerator", "cpu"),
+    ):
+        command = [sys.executable, str(ROOT / script), *flags]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    results = tmp_path / "results/demo/tiny"
+    for name in ("tiny.gif", "tiny_depth.gif"):
+        with Image.open(results / name) as gif:
+            assert gif.size == (SIZE, SIZE)
+            assert sum(1 for _ in ImageSequence.Iterator(gif)) == TEST
+    # White behind a still life in its middle, even after so few steps.
+    image = np.asarray(Image.open(results / "000.png")).astype(int)
+    assert image[:4].min() > 200
+    assert image[SIZE // 2, SIZE // 2].min() < 200

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from dataclasses import replace
 
 import cv2
@@ -12,12 +14,13 @@ import pycolmap
 import pytest
 from PIL import Image
 
+import prepare
 from capture import features, pipeline, solve
 from capture.photos import load_rgb
 from capture.steps import Steps
 from datasets import load_scene
 from datasets.sparse import read_model, registered, visible_points
-from opt import SceneOptions
+from opt import SceneOptions, TrainOptions, parse
 
 from .capture_scene import (
     COUNT,
@@ -248,3 +251,19 @@ def test_steps_know_their_inputs(tmp_path):
     Steps(tmp_path).run("a", 2, lambda: calls.append(1))
     assert len(calls) == 3
     assert pipeline.WORK.startswith(".")
+
+
+def test_the_command_that_it_advises_trains_the_fast_field(solved, monkeypatch, capsys):
+    _, root, _, report = solved
+    monkeypatch.setattr("prepare.prepare", lambda options: report)
+    monkeypatch.setattr(sys, "argv", ["prepare.py", "--input", "photos", "--root_dir", str(root)])
+    prepare.main()
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    _, _, script, *words = shlex.split(last)
+    assert last.startswith("next: python train.py ")
+    assert script == "train.py"
+    options = parse(TrainOptions, words)
+    assert (options.model, options.root_dir) == ("voxels", str(root))
+    assert options.exp_name == root.name
+    assert options.max_time is not None
+    assert load_scene(options).region is not None

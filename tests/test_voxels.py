@@ -211,7 +211,7 @@ def test_a_grown_field_is_read_back_from_its_state():
     rays = rays_at(BOX)
     for a, b in zip(field.render(rays, 0.5)[:3], fresh.render(rays, 0.5)[:3], strict=True):
         assert torch.equal(a, b)
-    assert int(fresh.stage[0]) == 1
+    assert int(fresh.state_dict()["stage"][0]) == 1
 
 
 def test_the_grid_spans_its_cells_and_an_empty_border():
