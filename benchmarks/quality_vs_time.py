@@ -151,9 +151,12 @@ def draw(path: Path, runs: list[Run]) -> None:
             x, y = [run.seconds for run in own], [run.psnr for run in own]
             axes.scatter(x, y, s=12, color=look["color"])
         axes.set_xscale("log")
+        times = sorted({run.time for run in runs})
+        axes.set_xticks(times, [f"{time:g}" for time in times])
+        axes.set_xticks([], minor=True)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel("PSNR (dB)")
-        axes.legend()
+        figure.legend(loc="outside upper left", fontsize="small")
         save_figure(figure, path)
 
 

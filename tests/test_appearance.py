@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pytorch_lightning import Trainer
 
 from benchmarks.changing_light import relight
 from datasets import load_scene
 from datasets.view_loader import ViewLoader
 from errors import UserError
 from eval import View, right_half
+from models import build_fields, build_renderer
 from models.appearance import Appearance, expose, fit_exposure, match_halves
 from opt import SceneOptions, TrainOptions, plain
 from tests.scenes import write_blender
@@ -269,12 +271,15 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
 
     train = TrainOptions(netdepth=2, netwidth=8, netskip=1, N_samples=4, N_importance=0)
     system = NeRFSystem(**plain(replace(train, encode_appearance=True)))
-    system.scene, system.appearance = scene, Appearance(1)
+    system.scene, system.appearance, system.val_views = scene, Appearance(1), [0, 1]
+    system.renderer = build_renderer(build_fields(system.options, scene), system.options, scene)
+    system.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     figures = []
     for spoilt in (0.0, 1.0):
         rgbs = batch.rgbs.clone()
         rgbs[~batch.valid] = spoilt
         system.on_validation_epoch_start()
         system.validation_step(replace(batch, rgbs=rgbs), 1)
-        figures.append((system.val_losses, system.val_psnrs))
+        figures.append(list(system.val_rows))
+    assert len(figures[0]) == 1
     assert figures[0] == figures[1]
