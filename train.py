@@ -10,7 +10,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule, Trainer, seed_everything
@@ -122,7 +122,7 @@ class NeRFSystem(LightningModule):
         if self.appearance is not None:
             groups = self.appearance.parameter_groups(self.options.lr or DEFAULT_LR)
         if self.grows:
-            return growing_optimizer(self.nerf_coarse, self.options, groups)
+            return growing_optimizer(cast(Any, self.nerf_coarse), self.options, groups)
         of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
         optimizer = make_optimizer([{"params": of_fields}, *groups], self.options)
         steps_per_epoch = len(self.train_dataloader())
@@ -176,7 +176,7 @@ class NeRFSystem(LightningModule):
             *(rays, self.options.perturb, 0.0 if self.grows else self.options.noise_std),
             *(generator, background),
         )
-        field_rgb = next(reversed(renderings.values())).rgb.detach()
+        field_rgb = renderings[next(reversed(renderings))].rgb.detach()
         renderings = {
             name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
             for name, rendering in renderings.items()
