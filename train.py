@@ -176,7 +176,7 @@ class NeRFSystem(LightningModule):
             *(rays, self.options.perturb, 0.0 if self.grows else self.options.noise_std),
             *(generator, background),
         )
-        field_rgb = renderings[next(reversed(renderings))].rgb.detach()
+        field_rgb = list(renderings.values())[-1].rgb.detach()
         renderings = {
             name: replace(rendering, rgb=self.as_photographed(rendering, rays.image, background))
             for name, rendering in renderings.items()
@@ -194,7 +194,7 @@ class NeRFSystem(LightningModule):
             "rgb": rgb,
             "field_rgb": field_rgb,
             "target": rgbs,
-            "samples": getattr(best, "samples", 0),
+            "samples": cast(Any, getattr(best, "samples", 0)),
         }
 
     def change_background(

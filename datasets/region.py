@@ -43,9 +43,10 @@ class Region:
     @staticmethod
     def from_plain(values: dict[str, Any]) -> Region:
         """The region that `dataclasses.asdict` made plain values of."""
-        return Region(
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        )
+        kept: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+        }
+        return Region(**kept)
 
 
 def find_region(scene: Scene) -> Region:

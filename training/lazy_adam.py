@@ -43,6 +43,7 @@ class LazyAdam(torch.optim.Adam):
         state["step"] += 1
         count = float(state["step"])
         (beta1, beta2), eps = group["betas"], group["eps"]
+        assert table.grad is not None
         rows, values = table.grad._indices()[0], table.grad._values()
         # A row that occurs several times gets the sum of its gradients, and is then computed
         # as often, each time with the same result.
