@@ -10,7 +10,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule, Trainer, seed_everything
@@ -127,7 +127,7 @@ class NeRFSystem(LightningModule):
         if self.appearance is not None:
             groups = self.appearance.parameter_groups(self.options.lr or DEFAULT_LR)
         if self.grows:
-            return growing_optimizer(self.nerf_coarse, self.options, groups)
+            return growing_optimizer(cast(Any, self.nerf_coarse), self.options, groups)
         of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
         optimizer = make_optimizer([{"params": of_fields}, *groups], self.options)
         steps_per_epoch = len(self.train_dataloader())
@@ -199,7 +199,7 @@ class NeRFSystem(LightningModule):
             "rgb": rgb,
             "field_rgb": field_rgb,
             "target": rgbs,
-            "samples": getattr(best, "samples", 0),
+            "samples": cast(Any, getattr(best, "samples", 0)),
         }
 
     def change_background(

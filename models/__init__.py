@@ -95,7 +95,8 @@ def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scen
     occupancy: Occupancy | MovingOccupancy | None = fields.get("occupancy")
     if occupancy is not None:
         faint = _FAINT[options.model]
-        return OccupancyRenderer(field, occupancy, scene.background, faint=faint)
+        endless = options.model == "nerf" or not scene.cutout
+        return OccupancyRenderer(field, occupancy, scene.background, faint=faint, endless=endless)
     fine = fields.get("nerf_fine")
     if options.model == "tensorf" and options.N_importance > 0:
         fine = field

@@ -42,6 +42,9 @@ class OccupancyRenderer:
         faint: in training, colours of samples with no more weight than this are left out, and
             count as black. 0 is exact. A field whose density is nowhere zero spends most of its
             time on colours then; TensoRF takes 1e-4.
+        endless: where a ray's far end is reached, the last sample stands for all behind it, as in
+            `sample_lengths`. Not for such a field in a box: a ray that ends within the box would
+            meet a wall there.
     """
 
     field: Field
@@ -50,6 +53,7 @@ class OccupancyRenderer:
     step: float = 1.0
     hidden: float = 1e-3
     faint: float = 0.0
+    endless: bool = True
 
     def rays_at_once(self, chunk: int) -> int:
         """Rays of one call: so many that `chunk` samples at most are evaluated at once."""
@@ -127,13 +131,12 @@ class OccupancyRenderer:
         return PackedSamples(ray, parameter(walk, ray, s), lengths, marched.starts)
 
     def _lengths(self, walk: Walk, rays: Rays, ray: Tensor, s: Tensor) -> Float[Tensor, "sample"]:
-        """The length of a step around each sample, in the units of the directions.
-
-        As in `sample_lengths`, the last sample before a ray's far end stands for all behind it.
-        """
+        """The length of a step around each sample, in the units of the directions."""
         half = 0.5 * self.step
         ahead, behind = (parameter(walk, ray, place) for place in (s + half, s - half))
         lengths = (ahead - behind) * rays.directions.norm(dim=1)[ray]
+        if not self.endless:
+            return lengths
         every = torch.arange(len(rays), device=ray.device)
         to_far = parameter(walk, every, walk.end) > rays.far * (1 - 1e-4)
         last = to_far[ray] & (s + self.step >= walk.end[ray])

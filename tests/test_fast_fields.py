@@ -30,7 +30,7 @@ COMMON = ("--root_dir", "ball", "--accelerator", "cpu", "--val_rays", "64", "--s
 RUNS = {
     "tensorf": (
         *("--model", "tensorf", "--resolution", "32", "--batch_size", "100"),
-        *("--max_steps", "105", "--val_every_steps", "75"),
+        *("--max_steps", "102", "--val_every_steps", "75"),
     ),
     "nerf": (
         *("--sampler", "occupancy", "--batch_size", "50", *SMALL),
@@ -184,7 +184,7 @@ def test_a_step_before_random_colours_gives_gradients(folder, options, half):
         loss = loss_dict["mse"](pictures, 1 - colours)
     for picture in pictures.values():
         assert {x.dtype for x in (picture.rgb, picture.depth, picture.opacity)} == {torch.float32}
-        if options.model != "nerf":  # these are clear at first
+        if options.model != "nerf" and options.sampler is None:  # these are clear at first
             behind = (1 - picture.opacity[:, None]) * colours
             assert float((picture.rgb - behind).abs().max()) < 0.1
     loss.backward()
@@ -224,7 +224,7 @@ def test_two_processes_train_one_field(folder, model):
     script.write_text(SCRIPT.format(root=str(ROOT)))
     runs = {
         "voxels": ("--model", "voxels", "--resolution", "32", "--max_steps", "280"),
-        "tensorf": ("--model", "tensorf", "--resolution", "32", "--max_steps", "60"),
+        "tensorf": ("--model", "tensorf", "--resolution", "32", "--max_steps", "52"),
     }
     output = subprocess.run(
         [

@@ -29,7 +29,7 @@ def small(region: Region = BOX, resolution: int = 12, start: int | None = None) 
     return TensoRF(region, resolution, start, 3, 4, 5, 16)
 
 
-@pytest.mark.parametrize("rows, columns", [(2, 2), (5, 9), (31, 7)])
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (5, 9), (31, 7)])
 def test_gather_is_grid_sample(rows, columns):
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(rows, columns, 6, generator=generator, dtype=torch.double)
@@ -59,7 +59,8 @@ def test_gather_outside_counts_as_the_edge_and_no_places_are_no_values():
     none = gather(table, line_corners(torch.zeros(0), 3))
     assert none.shape == (0, 1)
     none.sum().backward()
-    assert table.grad is not None and not table.grad.any()
+    assert table.grad is not None
+    assert not table.grad.any()
 
 
 def test_gather_gradients():
@@ -117,12 +118,14 @@ def test_gradients_of_density_and_colour():
 
 def test_it_is_a_field_of_any_shape_and_clear_at_first_and_outside():
     field = small(CUBE)
-    assert isinstance(field, Field) and isinstance(field, GrowingField)
+    assert isinstance(field, Field)
+    assert isinstance(field, GrowingField)
     x = points_in(CUBE, 12).view(4, 3, 3)
     viewdirs = F.normalize(torch.randn(4, 1, 3), dim=-1)
     raw, feature = field.density(x)
     rgb = field.color(feature, viewdirs)
-    assert raw.shape == (4, 3) and rgb.shape == (4, 3, 3)
+    assert raw.shape == (4, 3)
+    assert rgb.shape == (4, 3, 3)
     assert ((rgb >= 0) & (rgb <= 1)).all()
     flat = field.color(feature.flatten(0, 1), viewdirs.expand(4, 3, 3).flatten(0, 1))
     torch.testing.assert_close(rgb.flatten(0, 1), flat)
@@ -186,7 +189,8 @@ def test_growth_follows_the_training():
         field.grow(step / 3000, step, draw)
         sizes.append(field.sizes[0])
     assert sizes == sorted(sizes)
-    assert sizes[0] == 12 and sizes[-1] == 48
+    assert sizes[0] == 12
+    assert sizes[-1] == 48
     changes = [step for step in range(1, 3001) if sizes[step] > sizes[step - 1]]
     assert changes == [200, 300, 400, 550, 700]  # the paper's, a tenth
     ratios = [sizes[step] / sizes[step - 1] for step in changes]
