@@ -26,7 +26,7 @@ from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
 from models import build_fields, build_renderer
-from models.appearance import Appearance, match_halves
+from models.appearance import Appearance
 from models.compositing import Picture
 from models.nerf import NeRF
 from models.parallel import prefer_parts
@@ -40,7 +40,7 @@ from training.growing import FollowOccupancy, Growing
 from training.keep_last import KeepLast
 from training.launch import launch
 from training.optim import DEFAULT_LR, growing_optimizer, make_optimizer, make_scheduler
-from training.pictures import comparison, to_8_bit
+from training.pictures import comparison, measure_right_half, to_8_bit
 from training.presets import PRESETS
 from training.processes import (
     first_prints,
@@ -226,7 +226,7 @@ class NeRFSystem(LightningModule):
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
         loss, quality = float((picture.rgb - rgbs).square().mean()), psnr(image, photo)
         if self.appearance is not None:
-            loss, quality = self._measure_right_half(picture, batch)
+            loss, quality = measure_right_half(picture, batch, self.scene.background)
         self.val_rows.append((number, loss, quality))
         if number == 0 and isinstance(self.logger, TensorBoardLogger):
             bounds = self.scene.bounds
@@ -234,21 +234,6 @@ class NeRFSystem(LightningModule):
             self.logger.experiment.add_images(
                 "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
             )
-
-    def _measure_right_half(self, picture: Picture, batch: ViewBatch) -> tuple[float, float]:
-        """Loss and PSNR as eval.py measures them of a run with --encode_appearance."""
-        width, height = batch.size
-        rgb, photo, opacity = (
-            x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
-        )
-        valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
-        rgb, photo, valid = match_halves(rgb, photo, opacity, self.scene.background, valid)
-        error = (rgb - photo).square()
-        loss = float(error.mean() if valid is None else error[valid].mean())
-        size = (rgb.shape[1], height)
-        image, seen = (to_8_bit(x.flatten(0, 1), size) for x in (rgb, photo))
-        mask = None if valid is None else valid.cpu().numpy()
-        return loss, psnr(image, seen, mask)
 
     def on_validation_epoch_start(self) -> None:
         self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR

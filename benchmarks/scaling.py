@@ -37,7 +37,8 @@ from models.parallel import parts_for, prefer_parts
 from models.rendering import ImageRenderer
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
-from models.voxels.growth import STAGES, first_grid
+from models.voxels.growth import first_grid
+from models.voxels.recipe import OBJECT
 from models.voxels.renderer import VoxelRenderer
 from opt import parse, resolve_device
 from training.lazy_adam import LazyAdam
@@ -210,7 +211,7 @@ def ball(resolution: int, shell: float) -> VoxelField:
     channels = field.feature_table.shape[1]
     solid: Tensor = torch.full((grid.size, 1), 6.0)
     state = field.state_dict() | {
-        "stage": torch.tensor([len(STAGES) - 1, 0, 400]),
+        "stage": torch.tensor([len(OBJECT.stages) - 1, 0, 400]),
         "cells": grid.cells.int(),
         "dims": torch.tensor(lattice.dims),
         "box": torch.tensor([lattice.low, lattice.edge], dtype=torch.float64),

@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from datasets.view_loader import ViewBatch
+from metrics import psnr
+from models.appearance import match_halves
 from models.compositing import Picture
 from models.depth import mean_t
 from writing.depth import depth_to_colour
@@ -26,3 +29,21 @@ def comparison(
     """Ground truth, prediction and depth (red is near) of one view."""
     depth = mean_t(picture).float().cpu().numpy().reshape(photo.shape[:2])
     return np.stack([photo, image, depth_to_colour(depth, near, far)])
+
+
+def measure_right_half(
+    picture: Picture, batch: ViewBatch, background: float
+) -> tuple[float, float]:
+    """Loss and PSNR as eval.py measures them of a run with --encode_appearance."""
+    width, height = batch.size
+    rgb, photo, opacity = (
+        x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
+    )
+    valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
+    rgb, photo, valid = match_halves(rgb, photo, opacity, background, valid)
+    error = (rgb - photo).square()
+    loss = float(error.mean() if valid is None else error[valid].mean())
+    size = (rgb.shape[1], height)
+    image, seen = (to_8_bit(x.flatten(0, 1), size) for x in (rgb, photo))
+    mask = None if valid is None else valid.cpu().numpy()
+    return loss, psnr(image, seen, mask)

@@ -41,6 +41,8 @@ class VoxelField(nn.Module):
         hidden: channels of the shading network's layers.
     """
 
+    stage: Tensor
+
     def __init__(
         self, region: Region, resolution: int, channels: int = 8, hidden: int = 32
     ) -> None:

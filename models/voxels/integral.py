@@ -56,7 +56,7 @@ class RenderVoxels(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         density: Tensor,
         features: Tensor,
@@ -88,7 +88,7 @@ class RenderVoxels(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> Any:
         rows = ctx.shape[0]
         done = parallel(
             lambda p: differentiate(

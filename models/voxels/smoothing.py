@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ class Smoothing:
         edges = [begin + (end - begin) * i // count for i in range(count + 1)]
         neighbours = grid.neighbours
         rate = self.rate * share
-        pieces = list(zip(edges[:-1], edges[1:], strict=True))
+        pieces = list(pairwise(edges))
         pulls = parallel(lambda p: pull(table, neighbours, p[0], p[1], self.edge), pieces)
         for (first, last), change in zip(pieces, pulls, strict=True):
             table[first:last].add_(change, alpha=rate)
