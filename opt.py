@@ -107,9 +107,10 @@ class TrainOptions(SceneOptions):
     """frequencies of the position's encoding"""
     N_emb_dir: int = 4
     """frequencies of the direction's encoding"""
-    encode_appearance: bool = False
-    """give each photo its own exposure and colour, for photos taken in changing light; a held-out
-    photo's are then fitted on its left half, and its right half is measured"""
+    encode_appearance: Annotated[bool | None, _Switch] = None
+    """give each training photo its own exposure and colours, and measure held-out photos by
+    exposing them as fits their left half; by default, voxels of a place (not of an object before a
+    blank background) are trained so, and measured as they are"""
 
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default mse for nerf and tensorf, huber for voxels"""

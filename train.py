@@ -108,7 +108,10 @@ class NeRFSystem(LightningModule):
         if isinstance(self.nerf_coarse, VoxelField):
             self.nerf_coarse.begin(self.scene.cameras[self.scene.splits["train"]])
         self.renderer = build_renderer(fields, self.options, self.scene)
-        if self.options.encode_appearance:
+        own_light = self.options.encode_appearance
+        if own_light is None:
+            own_light = self.options.model == "voxels" and not self.scene.cutout
+        if own_light:
             self.appearance = Appearance(len(self.train_photos))
         on_cpu = resolve_device(self.options.accelerator).type == "cpu"
         count = self.options.val_views or (2 if on_cpu else 8)
@@ -225,7 +228,7 @@ class NeRFSystem(LightningModule):
         picture = self(rays)
         image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
         loss, quality = float((picture.rgb - rgbs).square().mean()), psnr(image, photo)
-        if self.appearance is not None:
+        if self.options.encode_appearance:
             loss, quality = measure_right_half(picture, batch, self.scene.background)
         self.val_rows.append((number, loss, quality))
         if number == 0 and isinstance(self.logger, TensorBoardLogger):

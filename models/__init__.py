@@ -37,6 +37,8 @@ def _voxels(options: TrainOptions, region: Region) -> VoxelField:
     return VoxelField(region, options.resolution or default_resolution(region))
 
 
+# Photos of a place are few for each thing that they show: finer cells make it worse.
+_UNBOUNDED_FINEST = 128
 # The paper's 300^3: planes, gradients and moments are 0.3 GB then.
 _TENSORF_FINEST = 300
 # Cells of an occupancy grid along the region's longest side.
@@ -119,7 +121,7 @@ def default_resolution(region: Region) -> int:
     """Cells along the longest side: a little finer than the photos' pixels, within memory."""
     cells = _pixels_across(region)
     if region.unbounded:
-        return int(min(2 * cells, 256))
+        return int(min(2 * cells, _UNBOUNDED_FINEST))
     return int(min(cells, 384 if region.flat > 1 else 512))
 
 

@@ -39,11 +39,12 @@ def look(
     """
     training = uniform is not None and not exact
     if uniform is None:
+        fade = 0.0
         uniform = density.new_full((1, 1), 0.5).expand(8, len(rays))
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
     dims = list(grid.lattice.dims)
     walk = grid.lattice.walk(rays)
-    fade = fade * grid.lattice.region.half[0] if training else 0.0
+    fade *= grid.lattice.region.half[0]
     faintest, roulette = 0.0 if exact else faintest, ROULETTE if training else 0.0
     found = integrate(table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade)
     return Found(*found)  # TorchScript has a type of its own for it

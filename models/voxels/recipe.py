@@ -82,8 +82,8 @@ FORWARD_FACING = Recipe(
 )
 UNBOUNDED = Recipe(
     stages=_SLOWLY,
-    density=Smoothing(0.04, 1.0),
-    features=Smoothing(0.04, 0.1),
+    density=Smoothing(0.06, 1.0),
+    features=Smoothing(0.06, 0.1),
     directions=0.3,
     views=4,
     fade=2.5,

@@ -1,0 +1,176 @@
+"""What keeps fog and noise out of a voxel field: smoothing, empty space near cameras, backdrops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from datasets.cameras import Cameras
+from datasets.rays import Rays
+from datasets.region import Region
+from models.compositing import Picture
+from models.voxels.field import VoxelField
+from models.voxels.grid import VoxelGrid
+from models.voxels.growth import first_grid
+from models.voxels.integral import RenderVoxels
+from models.voxels.recipe import OBJECT, UNBOUNDED, recipe_for
+from models.voxels.renderer import VoxelRenderer
+from models.voxels.smoothing import Smoothing
+from models.walk import parameter
+
+from .test_voxels import AROUND, BOX, FORWARD, rays_at, some_tables
+
+
+def smooth_all(smoothing: Smoothing, grid, table) -> None:
+    for part in range(8):
+        smoothing.step(grid, table, part)
+
+
+def test_smoothing_keeps_a_linear_table_inside():
+    grid = first_grid(BOX, 8)
+    place = grid.corner_coordinates()
+    table = torch.zeros(grid.size, 1)
+    table[: len(place), 0] = place @ torch.tensor([0.3, -0.2, 0.5])
+    before = table.clone()
+    smooth_all(Smoothing(0.1, 10.0), grid, table)
+    middle = (place > 2.5).all(dim=1) & (place < 7.5).all(dim=1)
+    torch.testing.assert_close(table[: len(place)][middle], before[: len(place)][middle])
+
+
+def test_smoothing_is_a_step_down_the_huber_total_variation():
+    grid = first_grid(BOX, 5)
+    corners = len(grid.levels[0].corners)
+    table = torch.randn(grid.size, 3, generator=torch.Generator().manual_seed(0))
+    edge, rate = 0.3, 0.01
+    place = grid.corner_coordinates()
+    near = (place[:, None] - place[None]).abs().sum(dim=2) == 1
+    values = table[:corners].double().requires_grad_()
+    difference = (values[:, None] - values[None])[near]
+    huber = torch.nn.functional.huber_loss(
+        difference, torch.zeros_like(difference), reduction="sum", delta=edge
+    )
+    # Each pair is counted from both of its ends.
+    (gradient,) = torch.autograd.grad(0.5 * huber, values)
+    wanted = table.clone()
+    wanted[:corners] -= (rate * gradient).float()
+    small = table.clone()
+    for part in range(8):  # of the same values: one part must not see what another has done
+        piece = table.clone()
+        Smoothing(rate, edge).step(grid, piece, part)
+        changed = (piece != table).any(dim=1)
+        small[changed] = piece[changed]
+    torch.testing.assert_close(small, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_points_are_counted_in_the_cameras_that_show_them():
+    eye = torch.eye(3, 4)[None].repeat(2, 1, 1)
+    eye[1, 0, 3] = 1.0  # a step to the right
+    cameras = Cameras(
+        eye, torch.tensor([[10.0, 10.0, 5.0, 5.0]]).repeat(2, 1), torch.tensor([[10, 10]] * 2)
+    )
+    points = torch.tensor(
+        [[0.5, 0.0, -2.0], [-0.6, 0.0, -2.0], [0.5, 0.0, 2.0], [0.5, 1.2, -2.0], [1.7, 0.0, -2.0]]
+    )
+    assert cameras.count_views(points).tolist() == [2, 1, 0, 0, 1]
+
+
+def around(count: int = 24) -> Cameras:
+    """Cameras on a circle of radius 1 that look at the origin."""
+    poses = []
+    for angle in torch.arange(count) * (2 * torch.pi / count):
+        back = torch.stack([angle.cos(), angle.sin(), torch.tensor(0.0)])
+        up = torch.tensor([0.0, 0.0, 1.0])
+        right = torch.linalg.cross(up, back)
+        poses.append(torch.stack([right, torch.linalg.cross(back, right), back, back], dim=1))
+    intrinsics = torch.tensor([[40.0, 40.0, 20.0, 20.0]]).repeat(count, 1)
+    return Cameras(torch.stack(poses), intrinsics, torch.tensor([[40, 40]] * count))
+
+
+def test_space_that_few_cameras_see_is_empty_from_the_start():
+    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True)
+    field, cameras = VoxelField(region, 64), around()
+    everywhere = len(field.grid)
+    field.begin(cameras)
+    assert 0 < len(field.grid) < everywhere
+    assert len(field.density_table) == len(field.feature_table) == field.grid.size
+    middles = field.grid.lattice.points(field.grid.indices() + 0.5)
+    assert int(cameras.count_views(middles).min()) >= UNBOUNDED.views
+    # The place that all look at stays.
+    cell, _ = field.grid.locate(field.grid.lattice.coordinates(torch.zeros(1, 3)))
+    assert int(cell[0]) >= 0
+
+
+def test_an_object_and_a_few_photos_lose_no_space():
+    field = VoxelField(BOX, 64)
+    before = len(field.grid)
+    field.begin(around())
+    assert len(field.grid) == before
+    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True)
+    few = VoxelField(region, 64)
+    few.begin(around()[[0, 8, 16]])
+    middles = few.grid.lattice.points(few.grid.indices() + 0.5)
+    assert int(around()[[0, 8, 16]].count_views(middles).min()) == 1
+
+
+def test_rays_begin_where_the_region_is_no_longer_clear():
+    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True, clear=0.6)
+    grid = first_grid(region, 32)
+    rays = rays_at(AROUND)
+    rays = replace(rays, origins=0.3 * rays.origins)
+
+    def nearest(grid: VoxelGrid) -> float:
+        walk = grid.lattice.walk(rays)
+        samples = grid.march(walk)
+        return float(parameter(walk, samples.ray, samples.s).min())
+
+    assert 0.6 <= nearest(grid) < 0.8
+    assert 0.2 <= nearest(first_grid(replace(region, clear=0.0), 32)) < 0.4
+
+
+def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
+    grid, rays = first_grid(AROUND, 16), rays_at(AROUND)
+    density, features = (table.requires_grad_() for table in some_tables(grid, 3))
+    uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(1))
+
+    def gradient(fade: float) -> torch.Tensor:
+        out = RenderVoxels.apply(density, features, grid, rays, uniform, True, fade)
+        return torch.autograd.grad(out[0].sum() + out[1].sum(), density)[0]
+
+    # Everything lies farther than 0.1 halves and nearer than 1000.
+    torch.testing.assert_close(gradient(0.1), gradient(0.0))
+    far = gradient(100.0)
+    torch.testing.assert_close(4 * gradient(200.0), far, rtol=1e-3, atol=1e-6)
+    assert 0 < float(far.norm()) < 0.1 * float(gradient(0.0).norm())
+
+
+@pytest.mark.parametrize(("region", "backdrop"), [(BOX, True), (AROUND, False), (FORWARD, False)])
+def test_a_place_has_nothing_behind_what_its_rays_meet(region, backdrop):
+    recipe = recipe_for(region)
+    assert recipe.backdrop is backdrop
+    field = VoxelField(region, 64)
+    with torch.no_grad():
+        field.density_table.fill_(1.2)  # half transparent
+        field.feature_table.zero_()
+        field.feature_table[:, 0] = 0.2
+    rays = rays_at(BOX if region is BOX else AROUND)
+    rays = Rays(*(getattr(rays, name) for name in Rays.__dataclass_fields__))
+    picture = VoxelRenderer(field, 1.0)(rays)
+    assert isinstance(picture, Picture)
+    some = (picture.opacity > 0.1) & (picture.opacity < 0.95)
+    if int(some.sum()) == 0:
+        pytest.skip("no ray of this kind is half transparent")
+    red = picture.rgb[some, 0]
+    full = 0.5 + 0.4  # the shader's grey and the two lattices
+    if backdrop:
+        expected = picture.opacity[some] * full + 1 - picture.opacity[some]
+        torch.testing.assert_close(red, expected, rtol=1e-3, atol=5e-3)
+    else:
+        torch.testing.assert_close(red, torch.full_like(red, full), rtol=1e-3, atol=5e-3)
+
+
+def test_recipes_can_be_told_apart():
+    assert recipe_for(BOX) is OBJECT
+    assert recipe_for(AROUND) is UNBOUNDED
+    assert replace(OBJECT, views=3).views == 3
