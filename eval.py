@@ -19,6 +19,7 @@ from datasets import load_scene
 from datasets.cameras import Cameras
 from datasets.paths import render_path
 from datasets.rays import image_rays
+from datasets.region import find_region
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
@@ -155,6 +156,8 @@ def choose_views(
                 else replace(files, bounds=scene.bounds, region=scene.region or files.region)
             )
     assert scene is not None
+    if scene.region is None:  # of a checkpoint from before regions
+        scene = replace(scene, region=find_region(scene))
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
     if split != "path" and not scene.splits.get(split):

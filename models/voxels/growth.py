@@ -29,6 +29,8 @@ _FIRST_LOOK = 400
 _SEEN = 0.03
 _LOOKS = 150_000  # rays that look for cells
 _AT_ONCE = 8192
+# With their corners' values and moments, they take some 1.5 GB while they are divided.
+_MOST_CELLS = 3_000_000
 
 
 def next_grid(
@@ -40,16 +42,28 @@ def next_grid(
     steps cells are looked through again.
     """
     number, since, look_after = field.stage.tolist()
+    since = min(since, step)  # weights may start another training
     stages = field.recipe.stages
     stage, last = stages[number], number == len(stages) - 1
     if not last and step - since >= stage.steps and progress >= stage.until:
         field.stage.copy_(torch.tensor([number + 1, step, _FIRST_LOOK]))
         edge = edges(field.region, field.resolution / stages[number + 1].coarseness)
-        return divided(field.grid, seen_cells(field, draw), edge)
+        kept = seen_cells(field, draw)
+        return divided(field.grid, kept, bounded(edge, field.grid.lattice, int(kept.sum())))
     if number > 0 and step - since >= look_after:
         field.stage[2] = 2 * look_after
         return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
     return None
+
+
+def bounded(
+    edge: tuple[float, float, float], old: Lattice, kept: int
+) -> tuple[float, float, float]:
+    """The edge, or a longer one where dividing so many cells of a lattice would take too much."""
+    x, y, z = edge
+    cells = kept * old.edge[0] * old.edge[1] * old.edge[2] / (x * y * z)
+    factor = max(1.0, cells / _MOST_CELLS) ** (1 / 3)
+    return x * factor, y * factor, z * factor
 
 
 def edges(region: Region, cells: float) -> tuple[float, float, float]:
