@@ -32,4 +32,6 @@ def load_scene(options: SceneOptions) -> Scene:
     if not options.root_dir and options.dataset_name != "demo":
         raise UserError("--root_dir is missing: the folder of the scene")
     scene = dataset_dict[options.dataset_name](options)
-    return replace(scene, region=find_region(scene, options.near is not None))
+    # transforms.json says nothing about how near things are; the other formats' files do.
+    near_is_known = options.near is not None or options.dataset_name != "transforms"
+    return replace(scene, region=find_region(scene, near_is_known))

@@ -52,11 +52,11 @@ class Region:
         return Region(**kept)
 
 
-def find_region(scene: Scene, near_is_given: bool = False) -> Region:
+def find_region(scene: Scene, near_is_known: bool = False) -> Region:
     """The box that the training photos show.
 
     Args:
-        near_is_given: somebody has said how near things are, and is believed.
+        near_is_known: the scene's bounds tell how near things are; otherwise they are a guess.
     """
     cameras = scene.cameras[scene.splits["train"]]
     if scene.bounds.ndc is not None:
@@ -85,6 +85,6 @@ def find_region(scene: Scene, near_is_given: bool = False) -> Region:
     pixel = float((distance / torch.minimum(fx, fy)).median())
     # A subject that cameras look at from all around has nothing half as near as itself.
     clear = 0.0
-    if not scene.cutout and not near_is_given and looks_at(poses, focus.numpy()) > 0.9:
+    if not scene.cutout and not near_is_known and looks_at(poses, focus.numpy()) > 0.9:
         clear = _CLEAR * float(distance.median())
     return Region((x, y, z), (half, half, half), not scene.cutout, pixel=pixel, clear=clear)

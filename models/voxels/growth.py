@@ -120,15 +120,14 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
     mask.view(-1)[grid.cells[highest > _SEEN]] = True
-    return dilate(mask) & grid.mask
+    # Where nothing is seen yet, everything is kept: what is left out never comes back.
+    return dilate(mask) & grid.mask if bool(mask.any()) else grid.mask
 
 
 def divided(grid: VoxelGrid, kept: Tensor, edge: tuple[float, float, float]) -> VoxelGrid:
     """Cells of another edge where the kept ones are, cropped to them."""
     old = grid.lattice
     index = kept.nonzero()
-    if len(index) == 0:
-        kept, index = grid.mask, grid.mask.nonzero()
     first, last = index.amin(dim=0).tolist(), index.amax(dim=0).tolist()
     low = tuple(a + i * side for a, i, side in zip(old.low, first, old.edge, strict=True))
     high = tuple(a + (i + 1) * side for a, i, side in zip(old.low, last, old.edge, strict=True))
