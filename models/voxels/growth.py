@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from .field import VoxelField
 
 
-# Within a stage, cells are left out after so many steps and each time that twice as many have
-# passed; never in the first one, before it is clear what is solid.
-_FIRST_LOOK = 400
+# Within a stage, cells are left out after so many steps, and once more after twice as many. Never
+# in the first one, before it is clear what is solid; and no oftener, as what comes and goes over
+# thousands of steps would all be lost in the end: lego fell by 1 dB in ten minutes so.
+_FIRST_LOOK, _LAST_LOOK = 400, 800
 # A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
 _SEEN = 0.03
 _LOOKS = 150_000  # rays that look for cells
@@ -50,7 +51,7 @@ def next_grid(
         edge = edges(field.region, field.resolution / stages[number + 1].coarseness)
         kept = seen_cells(field, draw)
         return divided(field.grid, kept, bounded(edge, field.grid.lattice, int(kept.sum())))
-    if number > 0 and step - since >= look_after:
+    if number > 0 and look_after <= _LAST_LOOK and step - since >= look_after:
         field.stage[2] = 2 * look_after
         return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
     return None
