@@ -177,8 +177,7 @@ def load_renderer(
     checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
 ) -> ImageRenderer:
     """The fields of the checkpoint, ready to render."""
-    if trained.model == "voxels":
-        prefer_parts(device)
+    prefer_parts(device, trained.model == "voxels")
     sampler = from_plain(TrainOptions, checkpoint.options).sampler
     fields: dict[str, Any] = dict(build_fields(replace(trained, sampler=sampler), scene))
     for name, field in fields.items():

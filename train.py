@@ -95,8 +95,8 @@ class NeRFSystem(LightningModule):
         """Load the scene, and build the fields for it."""
         if hasattr(self, "scene"):
             return
-        if self.options.model == "voxels":
-            prefer_parts(resolve_device(self.options.accelerator))
+        device = resolve_device(self.options.accelerator)
+        prefer_parts(device, self.options.model == "voxels")
         self.scene = load_scene(self.options)
         self.train_photos = self.scene.photos(self.scene.splits["train"], alpha=self.grows)
         fields = build_fields(self.options, self.scene)
@@ -113,8 +113,7 @@ class NeRFSystem(LightningModule):
             own_light = self.options.model == "voxels" and not self.scene.cutout
         if own_light:
             self.appearance = Appearance(len(self.train_photos))
-        on_cpu = resolve_device(self.options.accelerator).type == "cpu"
-        count = self.options.val_views or (2 if on_cpu else 8)
+        count = self.options.val_views or (2 if device.type == "cpu" else 8)
         views = self.scene.splits["val"]
         self.val_views = [views[i * len(views) // count] for i in range(count)]
         self.val_views = list(dict.fromkeys(self.val_views))  # there may be fewer

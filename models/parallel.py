@@ -44,14 +44,17 @@ def parts_for(device: torch.device) -> int:
     return CORES if device.type == "cpu" else 1
 
 
-def prefer_parts(device: torch.device) -> None:
-    """Let the caller's own thread compute by itself, as its work is shared out in parts.
+def prefer_parts(device: torch.device, parts: bool = True) -> None:
+    """Let the caller's own thread compute by itself, where its work is shared out in parts.
 
     Threads that wait in the middle of short operations for others, which are busy, cost more
     than they do.
+
+    Args:
+        parts: False gives the caller all cores for each operation again.
     """
     if device.type == "cpu":
-        torch.set_num_threads(1)
+        torch.set_num_threads(1 if parts else CORES)
 
 
 def parallel(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
