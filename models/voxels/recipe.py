@@ -63,8 +63,8 @@ OBJECT = Recipe(
         Stage(1.6, 1000, 0.15, 32768),
         Stage(1.0, 0, 1.0, 49152),
     ),
-    density=Smoothing(0.02, 1.0),
-    features=Smoothing(0.02, 0.1),
+    density=Smoothing(0.01, 1.0),
+    features=Smoothing(0.01, 0.1),
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.
 _SLOWLY = (
