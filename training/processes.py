@@ -6,6 +6,7 @@ its place in the environment. Alone, every function here answers at once.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import sys
@@ -90,6 +91,13 @@ def join() -> None:
         os.environ["MASTER_ADDR"] = slurm.main_address
         os.environ["MASTER_PORT"] = str(slurm.main_port)
     dist.init_process_group("gloo", rank=rank(), world_size=world_size())
+    # Gloo's threads must have ended before the interpreter goes: otherwise it aborts at times.
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def first_to_tell() -> bool:
