@@ -13,9 +13,8 @@ from torch import Tensor
 
 from .parallel import unlocked
 
-# Samples a cell apart are tested this many at once, against blocks of BLOCK^3 cells: most of
-# space is left out by few lookups.
-SEGMENT = 8
+# Eight samples, a cell apart, are tested at once against blocks of BLOCK^3 cells: most of space
+# is left out by few lookups. (`march` has both numbers written out: TorchScript reads no globals.)
 BLOCK = 4
 
 
