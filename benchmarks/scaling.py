@@ -33,7 +33,7 @@ from datasets.region import Region
 from datasets.scene import make_cameras
 from errors import UserError, run_command
 from losses import huber_loss
-from models.parallel import parts_for, prefer_parts
+from models.parallel import prefer_parts
 from models.rendering import ImageRenderer
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
@@ -42,6 +42,8 @@ from models.voxels.recipe import OBJECT
 from models.voxels.renderer import VoxelRenderer
 from opt import parse, resolve_device
 from training.lazy_adam import LazyAdam
+
+from .device import device_name, synchronize
 
 _WARM_UP = 2  # steps
 _RADIUS = 0.6  # of the ball, in halves of the box
@@ -244,17 +246,6 @@ def peak_megabytes(device: torch.device) -> float:
     if status.exists():  # getrusage may begin with what the parent process held
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {parts_for(device)} threads"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python -m benchmarks.step --ckpt_path ckpts/lego/last.ckpt
 
-Casting, forward pass, loss, backward pass and optimizer are timed in one loop over real steps.
+Casting, forward pass, loss, backward pass, optimizer and smoothing are timed in one loop over real
+steps.
 The parts of the forward pass are timed beside it, on the same rays: TorchScript runs them as one.
 What Lightning adds is the time of a step under its Trainer, with train.py's callbacks that work
 at each step, less that of the loop. The field does not grow meanwhile.
@@ -29,7 +30,7 @@ from datasets.loader import RayLoader
 from errors import UserError, run_command
 from models.parallel import parallel, parts_for
 from models.voxels.field import VoxelField
-from models.voxels.integral import look
+from models.voxels.integral import Sampling, look
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from train import NeRFSystem
 from training.checkpoints import read_checkpoint
@@ -37,6 +38,8 @@ from training.clock import TrainingClock
 from training.collapse import CollapseGuard
 from training.keep_last import KeepLast
 from training.progress import TrainingProgress
+
+from .device import device_name, synchronize
 
 _WARM_UP = 2  # steps
 
@@ -94,6 +97,14 @@ class Timer(Callback):
         self.seconds = time.perf_counter() - self.start
 
 
+class Smooth(Callback):
+    """What training.growing.Growing does after each step, but that nothing changes."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        system: Any = pl_module
+        system.nerf_coarse.smooth(trainer.global_step, 0.0)
+
+
 def main() -> None:
     options = parse(Options)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -112,6 +123,7 @@ def main() -> None:
     }
     inside = sum(parts[name] for name in ("walk, march", "gathers", "shader"))
     loop = parts["cast rays"] + parts["forward"] + parts["backward"] + parts["optimizer"]
+    loop += parts["smoothing"]
     shown = {
         "cast rays": parts["cast rays"],
         "walk, march": parts["walk, march"],
@@ -120,6 +132,7 @@ def main() -> None:
         "weights, sums, loss": parts["forward"] - inside,
         "backward": parts["backward"],
         "optimizer": parts["optimizer"],
+        "smoothing": parts["smoothing"],
         "Lightning": whole - loop,
     }
     field = system.nerf_coarse
@@ -197,6 +210,7 @@ def measure(system: System, steps: int) -> dict[str, float]:
         optimizer.zero_grad()
         timed("backward", loss.backward)
         timed("optimizer", optimizer.step)
+        timed("smoothing", lambda step=step: field.smooth(step, 0.0))
         replay(field, batch.rays, generator, timed)
         total["samples"] = total.get("samples", 0.0) + samples
     return {name: seconds / steps for name, seconds in total.items()}
@@ -212,7 +226,7 @@ def replay(field: VoxelField, rays: Any, generator: Any, timed: Any) -> None:
     ]
     every = list(range(len(parts)))
     density, features = field.density_table.detach(), field.feature_table.detach()
-    found = [look(grid, density, features, parts[i], uniforms[i]) for i in every]
+    found = [look(grid, density, features, parts[i], Sampling(uniforms[i])) for i in every]
 
     def gather(i: int) -> None:
         rows, weights, seen = found[i].rows, found[i].weights, found[i].seen
@@ -242,24 +256,13 @@ def under_lightning(system: System, steps: int) -> float:
             max_epochs=-1,
             logger=False,
             # The timer before the one that writes a checkpoint at the end.
-            callbacks=[clock, CollapseGuard(), TrainingProgress(clock), timer, keep_last],
+            callbacks=[clock, Smooth(), CollapseGuard(), TrainingProgress(clock), timer, keep_last],
             enable_checkpointing=False,
             enable_model_summary=False,
             limit_val_batches=0,
         )
         trainer.fit(system)
     return timer.seconds / steps
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {parts_for(device)} threads"
 
 
 if __name__ == "__main__":
