@@ -8,6 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.parallel import parallel, parts_for, unlocked
+
+
+@unlocked
+def moved_rows(
+    tables: list[Tensor],
+    total: Tensor,
+    rows: Tensor,
+    beta1: float,
+    beta2: float,
+    rate: float,
+    scale: float,
+    eps: float,
+) -> list[Tensor]:
+    """New rows (row, channel) of the table and of its two moments.
+
+    Args:
+        tables: the table, and the means of its gradients and of their squares.
+        total: the gradients, in a table as large.
+        rate: learning rate, corrected for the mean's first steps,
+        scale: and for those of the squares' root.
+    """
+    gradient = total.index_select(0, rows)
+    mean = tables[1].index_select(0, rows).lerp_(gradient, 1 - beta1)
+    square = tables[2].index_select(0, rows)
+    square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    root = square.sqrt().mul_(scale).add_(eps)
+    return [tables[0].index_select(0, rows).addcdiv_(mean, root, value=-rate), mean, square]
+
+
+@unlocked
+def put_rows(table: Tensor, parts: list[Tensor], values: list[Tensor]) -> None:
+    """Put values (row, channel) into the rows of each part."""
+    for part, value in zip(parts, values):  # noqa: B905  TorchScript knows no strict
+        table.index_copy_(0, part, value)
+
 
 class LazyAdam(torch.optim.Adam):
     """Adam (Kingma and Ba 2015); a parameter with a sparse gradient is a table updated by rows.
@@ -42,24 +78,26 @@ class LazyAdam(torch.optim.Adam):
             state["exp_avg_sq"] = torch.zeros_like(table)
         state["step"] += 1
         count = float(state["step"])
-        (beta1, beta2), eps = group["betas"], group["eps"]
+        beta1, beta2 = group["betas"]
+        rate = group["lr"] / (1 - beta1**count)
+        scale = (1 - beta2**count) ** -0.5
+        tables = [table, state["exp_avg"], state["exp_avg_sq"]]
         assert table.grad is not None
         rows, values = table.grad._indices()[0], table.grad._values()
         # A row that occurs several times gets the sum of its gradients, and is then computed
         # as often, each time with the same result.
         total = self._scratch(table)
         total.index_add_(0, rows, values)
-        gradient = total.index_select(0, rows)
+        parts = rows.tensor_split(parts_for(table.device))
+        moved = parallel(
+            lambda some: moved_rows(tables, total, some, beta1, beta2, rate, scale, group["eps"]),
+            parts,
+        )
+        # Only now: a row may occur in several parts.
         total.index_fill_(0, rows, 0.0)
-        mean = state["exp_avg"].index_select(0, rows).lerp_(gradient, 1 - beta1)
-        square = state["exp_avg_sq"].index_select(0, rows)
-        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        state["exp_avg"].index_copy_(0, rows, mean)
-        state["exp_avg_sq"].index_copy_(0, rows, square)
-        root = square.sqrt_().div_((1 - beta2**count) ** 0.5).add_(eps)
-        step = group["lr"] / (1 - beta1**count)
-        new = table.index_select(0, rows).addcdiv_(mean, root, value=-step)
-        table.index_copy_(0, rows, new)
+        parallel(
+            lambda i: put_rows(tables[i], list(parts), [values[i] for values in moved]), range(3)
+        )
 
     def _scratch(self, table: Tensor) -> Tensor:
         held: dict[Tensor, Tensor] = self.__dict__.setdefault("_scratches", {})
