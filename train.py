@@ -190,6 +190,9 @@ class NeRFSystem(LightningModule):
         }
         loss = self.loss(renderings, rgbs)
         best = renderings[next(reversed(renderings))]
+        penalty: Tensor | None = getattr(best, "penalty", None)
+        if penalty is not None:
+            loss = loss + penalty
         rgb = best.rgb.detach()
         self.position = batch.end
         if self.global_step % LOG_EVERY == 0:  # of this process's rays alone

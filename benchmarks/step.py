@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def measure(system: System, steps: int) -> dict[str, float]:
         optimizer.zero_grad()
         timed("backward", loss.backward)
         timed("optimizer", optimizer.step)
-        timed("smoothing", lambda step=step: field.smooth(step, 0.0))
+        timed("smoothing", partial(field.smooth, step, 0.0))
         replay(field, batch.rays, generator, timed)
         total["samples"] = total.get("samples", 0.0) + samples
     return {name: seconds / steps for name, seconds in total.items()}

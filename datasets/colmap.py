@@ -18,7 +18,7 @@ from .poses import (
     is_forward_facing,
 )
 from .scene import Scene, make_cameras, scene_name
-from .sparse import camera_to_world, depth_bounds, read_model, registered
+from .sparse import camera_to_world, depth_bounds, read_model, registered, sightings
 from .views import (
     Intrinsics,
     around_subject,
@@ -81,6 +81,7 @@ def load_colmap(options: SceneOptions) -> Scene:
         else bounds_of((near / units, min(8 * near, far) / units), options, units),
         to_input=to_input,
         up=up,
+        sightings=sightings(model, images, to_input),
     ).resized(options.img_wh)
 
 

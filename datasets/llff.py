@@ -15,6 +15,7 @@ from .arrays import load_array
 from .images import Frame, find_mask, list_photos, photo_size
 from .poses import apply, average_pose, check_poses, is_forward_facing, world_up
 from .scene import Scene, make_cameras, scene_name
+from .sparse import sightings_beside
 from .views import bounds_of, fit_intrinsics, forward_facing_bounds, hold_out
 
 
@@ -54,6 +55,7 @@ def load_llff(options: SceneOptions) -> Scene:
     to_input = average_pose(poses) @ np.diag([units, units, units, 1.0])
     # Few of these files have +z up, but prepare.py's have, to the degree.
     up = np.linalg.inv(to_input[:3, :3]) @ world_up(poses, agreement=0.99) * units
+    seen = sightings_beside(root, poses, to_input)
     poses = apply(np.linalg.inv(to_input), poses)
 
     frames, intrinsics = [], []
@@ -81,6 +83,7 @@ def load_llff(options: SceneOptions) -> Scene:
         else bounds_of((near, far), options, units),
         to_input=to_input,
         up=(x, y, z),
+        sightings=seen,
     ).resized(options.img_wh)
 
 

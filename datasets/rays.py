@@ -47,6 +47,11 @@ class Rays:
     def to(self, device: torch.device | str) -> Rays:
         return Rays(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    def and_also(self, others: Rays) -> Rays:
+        """These rays, and then others."""
+        pairs = ((getattr(self, f.name), getattr(others, f.name)) for f in fields(self))
+        return Rays(*(torch.cat(pair) for pair in pairs))
+
     def points(self, t: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample 3"]:
         """The points at parameters t."""
         return torch.addcmul(self.origins[:, None], self.directions[:, None], t[..., None])

@@ -17,6 +17,7 @@ from .images import Frame, Photos, load_photos
 from .ndc import NDC
 from .rays import Bounds
 from .region import Region
+from .sightings import Sightings
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Scene:
         region: the box that a field with a grid covers; None before it is found.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
+        sightings: points of a sparse model, where there is one.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Scene:
     region: Region | None = None
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    sightings: Sightings | None = None
 
     def photos(self, indices: list[int], alpha: bool = False) -> Photos:
         """Read the photos of these cameras (uint8). Raises UserError for a damaged one.
@@ -77,7 +80,7 @@ class Scene:
         return float(np.cbrt(np.linalg.det(self.to_input[:3, :3])))
 
     def plain(self) -> dict[str, Any]:
-        """All but the photos, as plain values: what a checkpoint keeps."""
+        """All but the photos and sightings, as plain values: what a checkpoint keeps."""
         return {
             "name": self.name,
             "cameras": self.cameras.plain(),

@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from errors import UserError
+
+from .sightings import Sightings
 
 if TYPE_CHECKING:
     import pycolmap
 
 # COLMAP's camera axes are OpenCV's: +y down, looking down +z.
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
+# Of points that are relied on: in how many images, and their mean error there in pixels.
+_TRACK, _ERROR = 3, 2.0
+# So far from a camera's place, in shares of the cameras' spread, is another camera's.
+_SAME = 1e-3
 
 
 def model_folders(root: Path) -> list[Path]:
@@ -88,6 +95,52 @@ def visible_points(
     """The points that an image sees, in the world."""
     ids = [point.point3D_id for point in image.get_observation_points2D()]
     return np.array([model.points3D[i].xyz for i in ids]).reshape(-1, 3)
+
+
+def sightings(
+    model: pycolmap.Reconstruction, images: list[pycolmap.Image], to_input: np.ndarray
+) -> Sightings | None:
+    """Which of the images saw which points, in the scene that `to_input` maps to the model.
+
+    Only points that are well known: seen by three images, within two pixels on average.
+    """
+    good = {
+        number
+        for number, point in model.points3D.items()
+        if point.track.length() >= _TRACK and point.error < _ERROR
+    }
+    cameras, places = [], []
+    for camera, image in enumerate(images):
+        seen = [p.point3D_id for p in image.get_observation_points2D()]
+        kept = [model.points3D[number].xyz for number in seen if number in good]
+        cameras += [camera] * len(kept)
+        places += kept
+    if not places:
+        return None
+    inverse = np.linalg.inv(to_input)
+    scene = np.array(places) @ inverse[:3, :3].T + inverse[:3, 3]
+    return Sightings(torch.tensor(cameras), torch.from_numpy(scene).float())
+
+
+def sightings_beside(
+    root: Path, c2w: Float[np.ndarray, "camera 3 4"], to_input: Float[np.ndarray, "4 4"]
+) -> Sightings | None:
+    """The sightings of a model under `root`, if other poses were written from it.
+
+    Args:
+        c2w: poses, in the coordinates of their file.
+        to_input: from the scene's coordinates to those.
+    """
+    try:
+        model = read_model(root)
+    except UserError:
+        return None
+    images = registered(model)
+    # All that matters is where a camera stood; photos may have been renamed.
+    away = np.linalg.norm(c2w[:, None, :, 3] - camera_to_world(images)[None, :, :, 3], axis=2)
+    if away.min(axis=1).max() > _SAME * np.ptp(c2w[:, :, 3]):
+        return None
+    return sightings(model, [images[i] for i in away.argmin(axis=1)], to_input)
 
 
 def depth_bounds(

@@ -22,6 +22,7 @@ from .poses import (
     is_forward_facing,
 )
 from .scene import Scene, make_cameras, scene_name
+from .sparse import sightings_beside
 from .views import (
     Intrinsics,
     around_subject,
@@ -96,6 +97,7 @@ def load_transforms(options: SceneOptions) -> Scene:
         cutout=cutout,
         to_input=to_input,
         up=up,
+        sightings=sightings_beside(root, poses, to_input),
     ).resized(options.img_wh)
 
 

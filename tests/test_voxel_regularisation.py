@@ -14,7 +14,7 @@ from models.compositing import Picture
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
-from models.voxels.integral import RenderVoxels
+from models.voxels.integral import RenderVoxels, Sampling
 from models.voxels.recipe import OBJECT, UNBOUNDED, recipe_for
 from models.voxels.renderer import VoxelRenderer
 from models.voxels.smoothing import Smoothing
@@ -131,7 +131,9 @@ def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
     uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(1))
 
     def gradient(fade: float) -> torch.Tensor:
-        out = RenderVoxels.apply(density, features, grid, rays, uniform, True, fade)
+        out = RenderVoxels.apply(
+            density, features, grid, rays, Sampling(uniform, exact=True, fade=fade)
+        )
         return torch.autograd.grad(out[0].sum() + out[1].sum(), density)[0]
 
     # Everything lies farther than 0.1 halves and nearer than 1000.

@@ -15,7 +15,7 @@ from models.space import Lattice
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
-from models.voxels.integral import RenderVoxels
+from models.voxels.integral import RenderVoxels, Sampling
 from models.voxels.kernels import SHIFT, transmittance
 from models.voxels.plain import interpolate, render_plainly
 
@@ -55,7 +55,7 @@ def test_the_fast_integral_is_that_of_its_twin(region):
     density, features = (table.requires_grad_() for table in some_tables(grid))
     jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(3))
     uniform = jitter.expand(8, -1)
-    *fast, count = RenderVoxels.apply(density, features, grid, rays, uniform, True)
+    *fast, count = RenderVoxels.apply(density, features, grid, rays, Sampling(uniform, exact=True))
     plain = render_plainly(grid, density, features, rays, jitter)
     assert int(count) > 100
     for a, b in zip(fast, plain, strict=True):
@@ -66,6 +66,18 @@ def test_the_fast_integral_is_that_of_its_twin(region):
     theirs = torch.autograd.grad(plain[:2], (density, features), seen)
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(ours[1].to_dense(), theirs[1], rtol=1e-3, atol=1e-5)
+
+
+@REGIONS
+def test_pictures_take_finer_steps_than_training(region):
+    grid, rays = some_grid(region), rays_at(region)
+    density, features = some_tables(grid)
+    *fast, count = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True, step=0.5))
+    _, _, _, fewer = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True))
+    assert int(count) > 1.8 * int(fewer)
+    plain = render_plainly(grid, density, features, rays, step=0.5)
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_the_twins_gradients_are_those_of_finite_differences():
@@ -90,7 +102,7 @@ def test_what_is_random_in_a_step_is_right_on_average():
     for seed in range(rounds):
         uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(seed))
         uniform[0] = 0.3
-        out = RenderVoxels.apply(density, features, grid, rays, uniform)
+        out = RenderVoxels.apply(density, features, grid, rays, Sampling(uniform))
         feature += out[0].detach() / rounds
         for sum_, grad in zip(
             total, torch.autograd.grad(out[0].sum(), (density, features)), strict=True
@@ -112,7 +124,7 @@ def test_a_constant_medium_dims_light_as_beer_and_lambert_have_it():
     directions = torch.tensor([[1.0, 0.0, 0.0]]).expand(count, 3)
     ones = torch.ones(count)
     rays = Rays(origins, directions, directions, 0 * ones, 9 * ones, torch.zeros(count).long())
-    feature, opacity, depth, _ = RenderVoxels.apply(density, features, grid, rays, None)
+    feature, opacity, depth, _ = RenderVoxels.apply(density, features, grid, rays, Sampling())
     thickness = 64 * math.log1p(math.exp(raw + SHIFT))
     torch.testing.assert_close(opacity, torch.full((count,), 1 - math.exp(-thickness)))
     torch.testing.assert_close(feature[:, 0], opacity, rtol=0.02, atol=0.0)

@@ -18,7 +18,7 @@ from ..field import Replaced
 from ..space import Lattice
 from .grid import VoxelGrid
 from .growth import first_grid, next_grid
-from .integral import RenderVoxels
+from .integral import RenderVoxels, Sampling
 from .kernels import SHIFT
 from .recipe import recipe_for
 from .shader import Shader
@@ -68,20 +68,18 @@ class VoxelField(nn.Module):
         rays: Rays,
         background: float | Float[Tensor, "ray 3"],
         uniform: Float[Tensor, "8 ray"] | None = None,
+        stops: Float[Tensor, "ray"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
+            stops: parameters beyond which rays are not followed.
         """
+        step = self.recipe.step if uniform is None else 1.0
+        how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops)
         feature, opacity, depth, samples = RenderVoxels.apply(
-            self.density_table,
-            self.feature_table,
-            self.grid,
-            rays,
-            uniform,
-            False,
-            self.recipe.fade,
+            self.density_table, self.feature_table, self.grid, rays, how
         )
         rgb = self.shader(feature, opacity, rays.viewdirs)
         return rgb + (1 - opacity[:, None]) * background, depth, opacity, samples

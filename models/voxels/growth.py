@@ -16,7 +16,7 @@ from ..occupancy import dilate
 from ..parallel import parallel, parts_for
 from ..space import Lattice
 from .grid import VoxelGrid
-from .integral import look
+from .integral import Sampling, look
 
 if TYPE_CHECKING:
     from .field import VoxelField
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # thousands of steps would all be lost in the end: lego fell by 1 dB in ten minutes so.
 _FIRST_LOOK, _LAST_LOOK = 400, 800
 # A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
-_SEEN = 0.03
+_SEEN = 0.01
 _LOOKS = 150_000  # rays that look for cells
 _AT_ONCE = 8192
 # With their corners' values and moments, they take some 1.5 GB while they are divided.
@@ -110,7 +110,7 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
     highest = torch.zeros(len(grid), device=density.device)
 
     def brightest(rays: Rays) -> Tensor:
-        found = look(grid, density, features, rays, None, faintest=2.0)  # no features
+        found = look(grid, density, features, rays, Sampling(faintest=2.0))  # no features
         weight = torch.zeros_like(highest)
         return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,71 +15,68 @@ from ..parallel import parallel, parts_for
 from .grid import VoxelGrid
 from .kernels import Found, Table, differentiate, integrate
 
-# Below this weight a sample is dropped when an image is rendered.
-_FAINT = 1e-3
-# Below this weight it is kept at random in training.
+# Below this weight a sample is kept at random in training.
 ROULETTE = 0.02
 
 
-def look(
-    grid: VoxelGrid,
-    density: Tensor,
-    features: Tensor,
-    rays: Rays,
-    uniform: Tensor | None,
-    exact: bool = False,
-    faintest: float = _FAINT,
-    fade: float = 0.0,
-) -> Found:
-    """What rays meet; in training with `uniform` random numbers (8, ray).
+@dataclass(frozen=True)
+class Sampling:
+    """How rays are followed; the default is that of a picture, the same each time.
 
-    Args:
+    Attributes:
+        uniform: (8, ray) the random numbers of a training step.
         exact: leave nothing but the samples' places to chance.
-        faintest: weight below which samples have no part in the feature.
-        fade: as in Recipe.
+        faintest: weight below which samples of a picture have no part in the feature.
+        fade: as in Recipe; of a training step.
+        step: between samples, in cells; 1 where gradients are wanted.
+        stops: (ray,) as in Lattice.walk.
     """
-    training = uniform is not None and not exact
+
+    uniform: Float[Tensor, "8 ray"] | None = None
+    exact: bool = False
+    faintest: float = 1e-3
+    fade: float = 0.0
+    step: float = 1.0
+    stops: Float[Tensor, "ray"] | None = None
+
+    def __getitem__(self, part: slice) -> Sampling:
+        """That of a part of the rays."""
+        uniform = None if self.uniform is None else self.uniform[:, part]
+        stops = None if self.stops is None else self.stops[part]
+        return replace(self, uniform=uniform, stops=stops)
+
+
+def look(grid: VoxelGrid, density: Tensor, features: Tensor, rays: Rays, how: Sampling) -> Found:
+    """What rays meet."""
+    uniform, fade = how.uniform, how.fade * grid.lattice.region.half[0]
+    roulette = 0.0 if how.exact else ROULETTE
     if uniform is None:
-        fade = 0.0
-        uniform = density.new_full((1, 1), 0.5).expand(8, len(rays))
+        uniform, fade, roulette = density.new_full((8, 1), 0.5).expand(8, len(rays)), 0.0, 0.0
+    faintest = 0.0 if how.exact else how.faintest
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
-    dims = list(grid.lattice.dims)
-    walk = grid.lattice.walk(rays)
-    fade *= grid.lattice.region.half[0]
-    faintest, roulette = 0.0 if exact else faintest, ROULETTE if training else 0.0
-    found = integrate(table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade)
+    walk, dims = grid.lattice.walk(rays, how.stops), list(grid.lattice.dims)
+    found = integrate(
+        table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade, how.step
+    )
     return Found(*found)  # TorchScript has a type of its own for it
 
 
 class RenderVoxels(torch.autograd.Function):
     """(density, features) -> feature, opacity and depth of each ray, and the number of samples.
 
-    Depth takes no gradient.
+    With random numbers there are gradients; depth takes none.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        density: Tensor,
-        features: Tensor,
-        grid: VoxelGrid,
-        rays: Rays,
-        uniform: Float[Tensor, "8 ray"] | None,
-        exact: bool = False,
-        fade: float = 0.0,
+        ctx: Any, density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Args: uniform: random numbers; None renders the same each time, without gradients.
-        exact: leave nothing but the samples' places to chance."""
         size = max(1, -(-len(rays) // parts_for(density.device)))
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
-        uniforms = [None if uniform is None else uniform[:, part] for part in slices]
-        parts = list(zip(slices, uniforms, strict=True))
-        found = parallel(
-            lambda p: look(grid, density, features, rays[p[0]], p[1], exact, fade=fade), parts
-        )
-        if uniform is not None:
-            ctx.parts = list(zip(found, uniforms, slices, strict=True))
-            ctx.shape, ctx.exact = features.shape, exact
+        found = parallel(lambda part: look(grid, density, features, rays[part], how[part]), slices)
+        if how.uniform is not None:
+            ctx.parts = [(f, how.uniform[:, s], s) for f, s in zip(found, slices, strict=True)]
+            ctx.shape, ctx.exact = features.shape, how.exact
         samples = torch.tensor(sum(len(part.ray) for part in found))
         ctx.mark_non_differentiable(samples)
         return (
@@ -103,4 +101,4 @@ class RenderVoxels(torch.autograd.Function):
         touched = torch.cat([part[1] for part in done])
         values = torch.cat([part[2] for part in done])
         features = torch.sparse_coo_tensor(touched[None], values, ctx.shape, check_invariants=False)
-        return density[:, None], features, None, None, None, None, None
+        return density[:, None], features, None, None, None

@@ -144,6 +144,7 @@ def integrate(
     faintest: float,
     roulette: float,
     fade: float,
+    step: float,
 ) -> Found:
     """March rays through the grid and sum what they meet.
 
@@ -152,15 +153,16 @@ def integrate(
         faintest: samples below this weight are left out,
         roulette: and those below this one are kept at random.
         fade: distance from the camera within which the density's gradient falls with its square.
+        step: between samples, in cells; the gradients are those of a step of one.
     """
     ray, s, cell, within, starts = march(
-        walk, uniform[0], table.blocks, block_dims, table.number, dims
+        walk, uniform[0], table.blocks, block_dims, table.number, dims, step
     )
     rows = table.rows.index_select(0, cell)
     weights = corner_weights(table.share, cell, within)
     raw = F.embedding_bag(rows, table.density, mode="sum", per_sample_weights=weights).view(-1)
     raw.add_(-6.0)
-    passed, total = transmittance(F.softplus(raw), ray, starts)
+    passed, total = transmittance(F.softplus(raw).mul_(step), ray, starts)
     weight = torch.ones_like(passed)
     weight[1:] = passed[:-1]
     hit = starts[1:] > starts[:-1]

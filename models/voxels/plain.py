@@ -22,16 +22,17 @@ def render_plainly(
     features: Float[Tensor, "row channel"],
     rays: Rays,
     jitter: Float[Tensor, "ray"] | None = None,
+    step: float = 1.0,
 ) -> tuple[Float[Tensor, "ray channel"], Float[Tensor, "ray"], Float[Tensor, "ray"]]:
     """Feature, opacity and depth of rays, as RenderVoxels computes them.
 
-    1. Samples a cell apart, in occupied cells (marching).
+    1. Samples `step` cells apart, in occupied cells (marching).
     2. Density and feature at each, from the eight corners of its cell on every lattice.
-    3. Weights w_i = T_i (1 - exp(-sigma_i)), the length of a step being one (NeRF, equation 3).
+    3. Weights w_i = T_i (1 - exp(-sigma_i step)), density being that of a cell (NeRF, equation 3).
     4. Sums of w_i times feature, 1 and t_i.
     """
     walk = grid.lattice.walk(rays)
-    samples = grid.march(walk, jitter)
+    samples = grid.march(walk, jitter, step)
     raw = interpolate(grid, density, samples).squeeze(1) + SHIFT
     found = interpolate(grid, features, samples)
     t = parameter(walk, samples.ray, samples.s)
@@ -41,7 +42,7 @@ def render_plainly(
     longest = max(1, int(counts.max()))
     place = torch.arange(len(samples.ray), device=raw.device) - samples.starts[samples.ray]
     sigma = raw.new_zeros(len(rays), longest).index_put((samples.ray, place), F.softplus(raw))
-    weights = composite_weights(sigma, torch.ones_like(sigma))[samples.ray, place]
+    weights = composite_weights(sigma, torch.full_like(sigma, step))[samples.ray, place]
 
     def of_ray(values: Tensor) -> Tensor:
         total = values.new_zeros(len(rays), *values.shape[1:])

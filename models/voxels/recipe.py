@@ -43,6 +43,8 @@ class Recipe:
         fade: within this distance of a camera, in halves of the region, the density's gradient
             falls with its square: there a cell is hit by more rays, of fewer cameras (Philip and
             Deschaintre 2023, Floaters No More). 0 is off.
+        step: between the samples of a picture, in cells. Training takes one sample a cell, at
+            random; what it averages over thousands of steps, a picture shows at once.
         backdrop: a ray that meets nothing shows the scene's background; without one, what a ray
             meets is all there is.
     """
@@ -53,6 +55,7 @@ class Recipe:
     directions: float = 1.0
     views: int = 0
     fade: float = 0.0
+    step: float = 1.0
     backdrop: bool = True
 
 
@@ -60,11 +63,12 @@ OBJECT = Recipe(
     stages=(
         Stage(6.4, 200, 0.005, 12288),
         Stage(3.2, 300, 0.02, 16384),
-        Stage(1.6, 1000, 0.15, 32768),
+        Stage(1.6, 1000, 0.05, 32768),
         Stage(1.0, 0, 1.0, 49152),
     ),
-    density=Smoothing(0.01, 1.0),
-    features=Smoothing(0.01, 0.1),
+    density=Smoothing(0.02, 1.0),
+    features=Smoothing(0.005, 0.1),
+    step=0.5,
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.
 _SLOWLY = (

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from datasets.rays import Rays
+from datasets.sightings import FreeSpace
 
 from ..compositing import Picture
 from .field import VoxelField
@@ -19,11 +21,23 @@ _RAYS_AT_ONCE = 16384
 _SOMETHING, _NOTHING = 0.05, 0.5
 
 
+# Of a training step's rays, one more in so many looks through space that is known to be free,
+_FREE = 8
+# and what it meets there counts so much.
+_FOG = 0.1
+
+
 @dataclass(frozen=True)
 class VoxelRendering(Picture):
-    """A picture, and the number of samples that it took."""
+    """A picture of a training step.
+
+    Attributes:
+        samples: how many it took.
+        penalty: for what was met where nothing is.
+    """
 
     samples: int
+    penalty: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -33,10 +47,12 @@ class VoxelRenderer:
     Args:
         field: what is rendered.
         background: grey level behind everything.
+        free_space: draws rays that should meet nothing.
     """
 
     field: VoxelField
     background: float = 0.0
+    free_space: FreeSpace | None = None
 
     def rays_at_once(self, chunk: int) -> int:
         """Rays of one call; no network sees their samples, so that `chunk` does not matter."""
@@ -62,10 +78,19 @@ class VoxelRenderer:
         background: Float[Tensor, "ray 3"] | None = None,
     ) -> dict[str, VoxelRendering]:
         """With samples at random places of their step; noise_std is for networks and unused."""
-        device = rays.origins.device
+        device, count = rays.origins.device, len(rays)
+        stops = penalty = None
+        behind = self.background if background is None else background
+        if self.free_space is not None:
+            free, ends = self.free_space(-(-count // _FREE), generator)
+            stops = torch.cat([torch.full_like(rays.far, torch.inf), ends])
+            rays = rays.and_also(free)
+            if isinstance(behind, Tensor):
+                behind = F.pad(behind, (0, 0, 0, len(free)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
-        rgb, depth, opacity, samples = self.field.render(
-            rays, self.background if background is None else background, uniform
-        )
-        return {"voxels": VoxelRendering(rgb, depth, opacity, int(samples))}
+        rgb, depth, opacity, samples = self.field.render(rays, behind, uniform, stops)
+        if self.free_space is not None:
+            penalty = _FOG * opacity[count:].mean()
+            rgb, depth, opacity = rgb[:count], depth[:count], opacity[:count]
+        return {"voxels": VoxelRendering(rgb, depth, opacity, int(samples), penalty)}
