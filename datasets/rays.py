@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -55,6 +56,24 @@ class Rays:
     def points(self, t: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample 3"]:
         """The points at parameters t."""
         return torch.addcmul(self.origins[:, None], self.directions[:, None], t[..., None])
+
+
+@dataclass(frozen=True)
+class Stops:
+    """How far rays are followed: so many cells of a grid beyond the parameter t.
+
+    A ray's `far` is a bound of the scene, which a region that goes on beyond it does not have.
+    """
+
+    t: Float[Tensor, "ray"]
+    cells: Float[Tensor, "ray"]
+
+    def __getitem__(self, index: slice) -> Stops:
+        return Stops(self.t[index], self.cells[index])
+
+    def after(self, count: int) -> Stops:
+        """The same behind `count` rays that are followed to their end."""
+        return Stops(F.pad(self.t, (count, 0), value=torch.inf), F.pad(self.cells, (count, 0)))
 
 
 def cast_rays(

@@ -1,4 +1,4 @@
-"""Points of a sparse model and the cameras that saw them: between the two there is nothing."""
+"""Points of a sparse model and the cameras that saw them: nothing before them, all behind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .cameras import Cameras
-from .rays import Bounds, Rays
+from .rays import Bounds, Rays, Stops
 
-# How much of the way to a point is surely free: points lie a little before or behind what they
-# are of, the farther away the more.
-_FREE = 0.97
+# A point lies a little before or behind what it is of, the farther away the more: by this share
+# of its distance, and by so many cells, as a cell holds some of what is beside it.
+_SHARE, _CELLS = 0.03, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,20 @@ class Sightings:
 
     def of(self, cameras: list[int]) -> Sightings:
         """Those of some cameras alone, which are numbered anew."""
-        number = torch.full((max([*cameras, int(self.camera.max()), 0]) + 1,), -1)
+        number = torch.full((max([*cameras, int(self.camera.max())]) + 1,), -1)
         number[torch.tensor(cameras)] = torch.arange(len(cameras))
         kept = number[self.camera] >= 0
         return Sightings(number[self.camera[kept]], self.point[kept])
 
 
 @dataclass(frozen=True)
-class FreeSpace:
-    """Draws rays from cameras towards points that they saw, and where these stop.
+class SparseDepth:
+    """Draws rays from cameras towards points that they saw: supervision of depth.
+
+    Each ray is drawn twice. Followed to shortly before its point it should meet nothing, followed
+    to shortly behind it should lose all its light. (DS-NeRF, Deng et al. 2022, compares
+    distributions along the ray; two opacities say as much, and need nothing but what rendering
+    gives.)
 
     Args:
         sightings, cameras: of the training photos.
@@ -52,22 +57,28 @@ class FreeSpace:
     cameras: Cameras
     bounds: Bounds
 
-    def __call__(self, count: int, generator: torch.Generator) -> tuple[Rays, Tensor]:
-        """Random rays, and the parameter (ray,) of each before which there is nothing."""
+    def __call__(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Rays, Stops, Float[Tensor, "ray"]]:
+        """Random pairs of rays, how far to follow them, and the opacity that they should have."""
         device = generator.device
         chosen = torch.randint(len(self.sightings), (count,), generator=generator, device=device)
-        chosen = chosen.to(self.sightings.camera.device)
+        chosen = chosen.to(self.sightings.camera.device).repeat_interleave(2)
         camera, point = self.sightings.camera[chosen], self.sightings.point[chosen]
+        wanted = torch.arange(2.0).repeat(count)
+        side = 2 * wanted - 1  # before or behind
         origins = self.cameras.c2w[camera, :, 3]
         way = point - origins
         distance = way.norm(dim=1)
         viewdirs = directions = way / distance[:, None]
-        stops, ndc = _FREE * distance, self.bounds.ndc
+        t, ndc = distance * (1 + side * _SHARE), self.bounds.ndc
         if ndc is not None:
-            z = origins[:, 2] + stops * directions[:, 2]
-            stops = 1 + ndc.near / z  # the inverse of NDC.distance
+            z = origins[:, 2] + t * directions[:, 2]
+            t = 1 + ndc.near / z  # the inverse of NDC.distance
             origins, directions = ndc.rays(origins, directions)
             if self.bounds.warped_viewdirs:
                 viewdirs = directions
-        near, far = (stops.new_full((count,), t) for t in (self.bounds.near, self.bounds.far))
-        return Rays(origins, directions, viewdirs, near, far, camera).to(device), stops.to(device)
+        near, far = (t.new_full(t.shape, bound) for bound in (self.bounds.near, self.bounds.far))
+        rays = Rays(origins, directions, viewdirs, near, far, camera)
+        stops = Stops(t.to(device), (side * _CELLS).to(device))
+        return rays.to(device), stops, wanted.to(device)

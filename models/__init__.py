@@ -10,7 +10,7 @@ from torch import nn
 
 from datasets.region import Region
 from datasets.scene import Scene
-from datasets.sightings import FreeSpace
+from datasets.sightings import SparseDepth
 from opt import TrainOptions
 
 from .nerf import NeRF
@@ -94,7 +94,7 @@ def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scen
     """What renders these fields."""
     field = fields["nerf_coarse"]
     if isinstance(field, VoxelField):
-        return VoxelRenderer(field, scene.background, free_space(scene))
+        return VoxelRenderer(field, scene.background, sparse_depth(scene))
     occupancy: Occupancy | MovingOccupancy | None = fields.get("occupancy")
     if occupancy is not None:
         faint = _FAINT[options.model]
@@ -113,13 +113,13 @@ def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scen
     )
 
 
-def free_space(scene: Scene) -> FreeSpace | None:
-    """Draws rays through space that a sparse model of the scene knows to be free."""
+def sparse_depth(scene: Scene) -> SparseDepth | None:
+    """Draws rays towards the points of the scene's sparse model."""
     train = scene.splits["train"]
     if scene.sightings is None:
         return None
     seen = scene.sightings.of(train)
-    return FreeSpace(seen, scene.cameras[train], scene.bounds) if len(seen) else None
+    return SparseDepth(seen, scene.cameras[train], scene.bounds) if len(seen) else None
 
 
 def sampler_of(options: TrainOptions) -> str:

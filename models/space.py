@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datasets.rays import Rays
+from datasets.rays import Rays, Stops
 from datasets.region import Region
 
 from .walk import Walk
 
 # Where a walk through contracted space ends: at 1 / (2 - 1.98) = 50 halves of the inner cube.
 _HORIZON = 1.98
-# Cells between where a ray ends and what it would meet next.
-_SHORTLY = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,8 @@ class Lattice:
         norm = ((x - center) / half).abs().amax(dim=-1).clamp_min(1)
         return 2 * inside * norm.square()  # where the contraction has the slope 1 / norm^2
 
-    def walk(self, rays: Rays, stops: Float[Tensor, "ray"] | None = None) -> Walk:
-        """The rays in grid coordinates; their first and last place within the grid.
-
-        Args:
-            stops: parameters of what the rays are known to meet; they are followed until shortly
-                before it, as cells that it touches hold some of it. (A ray's own `far` is a bound
-                of the scene, which a region that goes on beyond it does not have.)
-        """
+    def walk(self, rays: Rays, stops: Stops | None = None) -> Walk:
+        """The rays in grid coordinates; their first and last place within the grid."""
         center, half, low, edge = (
             rays.origins.new_tensor(v)
             for v in (self.region.center, self.region.half, self.low, self.edge)
@@ -96,8 +88,8 @@ class Lattice:
             start = unbend(near / half[0] - nearest) / (2 * edge[0])
             end = torch.full_like(start, _HORIZON) / (2 * edge[0])
             if stops is not None:
-                met = unbend(stops / half[0] - nearest) / (2 * edge[0])
-                end = torch.minimum(end, met - _SHORTLY)
+                met = unbend(stops.t / half[0] - nearest) / (2 * edge[0])
+                end = torch.minimum(end, met + stops.cells)
             speed = (1 / half[0]).expand_as(start)
             o, d = origins.t().contiguous(), directions.t().contiguous()
             return Walk(o, d, start, end, speed, nearest, *corner)
@@ -113,7 +105,7 @@ class Lattice:
         start = torch.maximum(start, rays.near * speed)
         end = torch.minimum(end, rays.far * speed)
         if stops is not None:
-            end = torch.minimum(end, stops * speed - _SHORTLY)
+            end = torch.minimum(end, stops.t * speed + stops.cells)
         o, d = origins.t().contiguous(), directions.t().contiguous()
         return Walk(o, d, start, end, speed, origins.new_empty(0), *corner)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from datasets.ndc import NDC
 from datasets.rays import Bounds
 from datasets.region import Region
 from datasets.scene import make_cameras
-from datasets.sightings import FreeSpace, Sightings
+from datasets.sightings import Sightings, SparseDepth
 from datasets.sparse import registered
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
@@ -82,48 +80,76 @@ def test_a_model_of_other_poses_is_not_taken(captured, tmp_path):
 
 
 @pytest.mark.parametrize("ndc", [None, NDC(2.0, 2.5)], ids=["around", "ndc"])
-def test_rays_stop_before_the_point_that_was_seen(ndc):
+def test_rays_are_followed_to_before_and_behind_the_point_that_was_seen(ndc):
     poses = forward_poses(3).astype(np.float64)
     cameras = make_cameras(poses[:, :3], [(400, 400, 200, 150)] * 3, [SIZE] * 3)
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(50, 3, generator=generator) - torch.tensor([0.5, 0.5, 9.0])
     sightings = Sightings(torch.arange(50) % 3, points)
     far = 9.0 if ndc is None else 1.0
-    rays, stops = FreeSpace(sightings, cameras, Bounds(0.0, far, ndc))(200, generator)
-    end = rays.points(stops[:, None])[:, 0]
+    draw = SparseDepth(sightings, cameras, Bounds(0.0, far, ndc))
+    rays, stops, wanted = draw(100, generator)
+    assert wanted.tolist() == 100 * [0.0, 1.0]
+    assert stops.cells.tolist() == 100 * [-2.0, 2.0]
+    end = rays.points(stops.t[:, None])[:, 0]
     origins = cameras.c2w[:, :, 3]
     for ray in range(200):
-        ways = points - origins[rays.image[ray]]
-        places = origins[rays.image[ray]] + 0.97 * ways
+        camera = int(rays.image[ray])
+        way = (0.97, 1.03)[ray % 2] * (points[camera::3] - origins[camera])
+        places = origins[camera] + way
         if ndc is not None:
             places = ndc.points(places)
         assert float((places - end[ray]).norm(dim=1).min()) < 1e-4
 
 
-def test_fog_before_a_point_is_cleared_and_what_is_behind_it_stays():
+@pytest.fixture
+def looked_at():
+    """A field in contracted space, a camera at z = 3, and a point at the origin that it saw."""
     region = Region((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), unbounded=True)
     pose = np.eye(4)[None, :3]
     pose[0, :, 3] = [0.0, 0.0, 3.0]
     cameras = make_cameras(pose, [(400, 400, 200, 150)], [SIZE])
     sightings = Sightings(torch.zeros(1, dtype=torch.long), torch.zeros(1, 3))
-    field = VoxelField(region, resolution=200)
-    torch.nn.init.constant_(field.density_table, 3.0)
-    free_space = FreeSpace(sightings, cameras, Bounds(0.1, 5.0))
-    renderer = VoxelRenderer(field, 0.0, free_space)
+    draw = SparseDepth(sightings, cameras, Bounds(0.1, 5.0))
+    return VoxelField(region, resolution=200), draw
+
+
+def moved(field: VoxelField) -> tuple[torch.Tensor, torch.Tensor]:
+    """z of the corners whose density a step down the gradient would lower, or raise."""
+    fine = slice(len(field.grid.levels[0].corners))
+    assert field.density_table.grad is not None
+    grad = field.density_table.grad[fine, 0]
+    z = field.grid.lattice.points(field.grid.corner_coordinates())[:, 2]
+    return z[grad > 1e-7], z[grad < -1e-7]
+
+
+@pytest.mark.parametrize("density", [0.5, 1.5])
+def test_fog_before_a_point_thins_and_what_it_is_of_thickens(looked_at, density):
+    field, draw = looked_at
+    torch.nn.init.constant_(field.density_table, density)
     generator = torch.Generator().manual_seed(0)
-    rays, _ = free_space(16, generator)
-    rays = replace(rays, far=torch.full((16,), 5.0))
-    rendering = renderer.train(rays, 1.0, 0.0, generator)["voxels"]
+    rays = draw(8, generator)[0]
+    rendering = VoxelRenderer(field, 0.0, draw).train(rays, 1.0, 0.0, generator)["voxels"]
     assert len(rendering.rgb) == len(rendering.opacity) == 16
     assert rendering.penalty is not None
-    assert 0 < float(rendering.penalty.detach()) < float(rendering.opacity.detach().mean())
     rendering.penalty.backward()
-    assert field.density_table.grad is not None
-    (touched,) = (field.density_table.grad.squeeze(1) > 0).nonzero(as_tuple=True)
-    fine = touched[touched < len(field.grid.levels[0].corners)]
-    corners = field.grid.lattice.points(field.grid.corner_coordinates()[fine])
     cell = float(field.grid.lattice.cell_length(torch.zeros(3)))
-    assert len(fine) > 10
-    assert float(corners[:, 2].max()) > 0.5
-    assert float(corners[:, 2].min()) > 0.09 + cell  # two cells before what is met
-    assert float(corners[:, :2].abs().max()) < 1.5 * cell + 0.2
+    thinner, thicker = moved(field)
+    assert len(thinner) > 0
+    assert float(thinner.min()) > 0.09 + cell  # from two cells before the point
+    assert len(thicker) > 0
+    assert float(thicker.min()) > -0.09 - 3 * cell  # to two cells behind it
+    assert float(thicker.min()) < 0
+
+
+def test_colours_are_those_without_points(looked_at):
+    field, draw = looked_at
+    torch.nn.init.constant_(field.density_table, 3.0)
+    rays = draw(8, torch.Generator().manual_seed(0))[0]
+    with_points, without = (
+        VoxelRenderer(field, 0.0, d).train(rays, 0.0, 0.0, torch.Generator().manual_seed(1))
+        for d in (draw, None)
+    )
+    ours, theirs = with_points["voxels"], without["voxels"]
+    torch.testing.assert_close(ours.opacity, theirs.opacity)
+    assert theirs.penalty is None

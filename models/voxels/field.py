@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from datasets.cameras import Cameras
-from datasets.rays import Rays
+from datasets.rays import Rays, Stops
 from datasets.region import Region
 
 from ..field import Replaced
@@ -68,13 +68,13 @@ class VoxelField(nn.Module):
         rays: Rays,
         background: float | Float[Tensor, "ray 3"],
         uniform: Float[Tensor, "8 ray"] | None = None,
-        stops: Float[Tensor, "ray"] | None = None,
+        stops: Stops | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
-            stops: parameters beyond which rays are not followed.
+            stops: how far rays are followed; by default to the end of the region.
         """
         step = self.recipe.step if uniform is None else 1.0
         how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops)

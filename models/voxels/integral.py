@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datasets.rays import Rays
+from datasets.rays import Rays, Stops
 
 from ..parallel import parallel, parts_for
 from .grid import VoxelGrid
@@ -29,7 +29,7 @@ class Sampling:
         faintest: weight below which samples of a picture have no part in the feature.
         fade: as in Recipe; of a training step.
         step: between samples, in cells; 1 where gradients are wanted.
-        stops: (ray,) as in Lattice.walk.
+        stops: how far; by default to the end of the region.
     """
 
     uniform: Float[Tensor, "8 ray"] | None = None
@@ -37,7 +37,7 @@ class Sampling:
     faintest: float = 1e-3
     fade: float = 0.0
     step: float = 1.0
-    stops: Float[Tensor, "ray"] | None = None
+    stops: Stops | None = None
 
     def __getitem__(self, part: slice) -> Sampling:
         """That of a part of the rays."""

@@ -68,7 +68,7 @@ OBJECT = Recipe(
     ),
     density=Smoothing(0.02, 1.0),
     features=Smoothing(0.005, 0.1),
-    step=0.5,
+    step=0.67,
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.
 _SLOWLY = (
@@ -89,7 +89,7 @@ UNBOUNDED = Recipe(
     density=Smoothing(0.06, 1.0),
     features=Smoothing(0.06, 0.1),
     directions=0.3,
-    views=4,
+    views=2,
     fade=2.5,
     backdrop=False,
 )

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.rays import Rays
-from datasets.sightings import FreeSpace
+from datasets.sightings import SparseDepth
 
 from ..compositing import Picture
 from .field import VoxelField
@@ -21,10 +21,10 @@ _RAYS_AT_ONCE = 16384
 _SOMETHING, _NOTHING = 0.05, 0.5
 
 
-# Of a training step's rays, one more in so many looks through space that is known to be free,
-_FREE = 8
-# and what it meets there counts so much.
-_FOG = 0.1
+# To so many of a training step's rays comes a pair towards a point that is known,
+_POINTS = 16
+# and this is the loss of light where it should go on, or of what should hide it.
+_FOG = 0.03
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class VoxelRendering(Picture):
 
     Attributes:
         samples: how many it took.
-        penalty: for what was met where nothing is.
+        penalty: for fog before points that are known, and for seeing through them.
     """
 
     samples: int
@@ -47,12 +47,12 @@ class VoxelRenderer:
     Args:
         field: what is rendered.
         background: grey level behind everything.
-        free_space: draws rays that should meet nothing.
+        sparse_depth: draws rays towards points that are known.
     """
 
     field: VoxelField
     background: float = 0.0
-    free_space: FreeSpace | None = None
+    sparse_depth: SparseDepth | None = None
 
     def rays_at_once(self, chunk: int) -> int:
         """Rays of one call; no network sees their samples, so that `chunk` does not matter."""
@@ -79,18 +79,17 @@ class VoxelRenderer:
     ) -> dict[str, VoxelRendering]:
         """With samples at random places of their step; noise_std is for networks and unused."""
         device, count = rays.origins.device, len(rays)
-        stops = penalty = None
+        stops = wanted = penalty = None
         behind = self.background if background is None else background
-        if self.free_space is not None:
-            free, ends = self.free_space(-(-count // _FREE), generator)
-            stops = torch.cat([torch.full_like(rays.far, torch.inf), ends])
-            rays = rays.and_also(free)
+        if self.sparse_depth is not None:
+            others, stops, wanted = self.sparse_depth(-(-count // _POINTS), generator)
+            rays, stops = rays.and_also(others), stops.after(count)
             if isinstance(behind, Tensor):
-                behind = F.pad(behind, (0, 0, 0, len(free)))
+                behind = F.pad(behind, (0, 0, 0, len(others)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
         rgb, depth, opacity, samples = self.field.render(rays, behind, uniform, stops)
-        if self.free_space is not None:
-            penalty = _FOG * opacity[count:].mean()
+        if wanted is not None:
+            penalty = _FOG * (opacity[count:] - wanted).abs().mean()
             rgb, depth, opacity = rgb[:count], depth[:count], opacity[:count]
         return {"voxels": VoxelRendering(rgb, depth, opacity, int(samples), penalty)}
