@@ -38,8 +38,8 @@ def _voxels(options: TrainOptions, region: Region) -> VoxelField:
     return VoxelField(region, options.resolution or default_resolution(region))
 
 
-# Photos of a place are few for each thing that they show: finer cells make it worse.
-_UNBOUNDED_FINEST = 128
+# Photos of a place are few for each thing that they show: finer cells leave holes in it.
+_UNBOUNDED_FINEST = 192
 # The paper's 300^3: planes, gradients and moments are 0.3 GB then.
 _TENSORF_FINEST = 300
 # Cells of an occupancy grid along the region's longest side.

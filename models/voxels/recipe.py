@@ -80,14 +80,14 @@ _SLOWLY = (
 FORWARD_FACING = Recipe(
     stages=_SLOWLY,
     density=Smoothing(0.04, 1.0),
-    features=Smoothing(0.04, 0.1),
+    features=Smoothing(0.01, 0.1),
     directions=0.3,
     backdrop=False,
 )
 UNBOUNDED = Recipe(
     stages=_SLOWLY,
     density=Smoothing(0.06, 1.0),
-    features=Smoothing(0.06, 0.1),
+    features=Smoothing(0.015, 0.1),
     directions=0.3,
     views=2,
     fade=2.5,
