@@ -114,10 +114,10 @@ def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scen
 
 
 def sparse_depth(scene: Scene) -> SparseDepth | None:
-    """Draws rays towards the points of the scene's sparse model."""
-    train = scene.splits["train"]
+    """Draws rays towards the points of the scene's sparse model; a checkpoint's scene has none."""
     if scene.sightings is None:
         return None
+    train = scene.splits["train"]
     seen = scene.sightings.of(train)
     return SparseDepth(seen, scene.cameras[train], scene.bounds) if len(seen) else None
 
