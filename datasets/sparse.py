@@ -105,21 +105,27 @@ def sightings(
     Only points that are well known: seen by three images, within two pixels on average.
     """
     good = {
-        number
+        number: point.xyz
         for number, point in model.points3D.items()
         if point.track.length() >= _TRACK and point.error < _ERROR
     }
-    cameras, places = [], []
-    for camera, image in enumerate(images):
-        seen = [p.point3D_id for p in image.get_observation_points2D()]
-        kept = [model.points3D[number].xyz for number in seen if number in good]
-        cameras += [camera] * len(kept)
-        places += kept
-    if not places:
+    if not good:
         return None
+    numbers = np.array(sorted(good), dtype=np.int64)
+    places = np.array([good[number] for number in numbers.tolist()])
     inverse = np.linalg.inv(to_input)
-    scene = np.array(places) @ inverse[:3, :3].T + inverse[:3, 3]
-    return Sightings(torch.tensor(cameras), torch.from_numpy(scene).float())
+    places = places @ inverse[:3, :3].T + inverse[:3, 3]
+    cameras, rows = [], []
+    for camera, image in enumerate(images):
+        ids = (point.point3D_id for point in image.get_observation_points2D())
+        seen = np.fromiter(ids, dtype=np.int64)
+        row = np.searchsorted(numbers, seen).clip(max=len(numbers) - 1)
+        rows.append(row[numbers[row] == seen])
+        cameras.append(np.full(len(rows[-1]), camera))
+    points = torch.from_numpy(places[np.concatenate(rows)]).float()
+    if len(points) == 0:
+        return None
+    return Sightings(torch.from_numpy(np.concatenate(cameras)), points)
 
 
 def sightings_beside(
