@@ -25,7 +25,7 @@ from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
 from metrics import psnr
-from models import build_fields, build_renderer
+from models import build_fields, build_renderer, sparse_depth
 from models.appearance import Appearance
 from models.compositing import Picture
 from models.nerf import NeRF
@@ -107,7 +107,12 @@ class NeRFSystem(LightningModule):
                 field.color = torch.compile(field.color)  # type: ignore[method-assign]
         if isinstance(self.nerf_coarse, VoxelField):
             self.nerf_coarse.begin(self.scene.cameras[self.scene.splits["train"]])
-        self.renderer = build_renderer(fields, self.options, self.scene)
+        depth = None
+        if self.options.model == "voxels":
+            depth = sparse_depth(self.scene, self.train_photos)
+        if depth is not None:
+            print(f"{self.scene.name}: {len(depth.sightings)} sightings of points tell its depth")
+        self.renderer = build_renderer(fields, self.options, self.scene, depth)
         own_light = self.options.encode_appearance
         if own_light is None:
             own_light = self.options.model == "voxels" and not self.scene.cutout

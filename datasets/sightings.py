@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .cameras import Cameras
+from .cameras import Cameras, camera_to_pixel
+from .images import Photos
 from .rays import Bounds, Rays, Stops
 
 # A point lies a little before or behind what it is of, the farther away the more: by this share
@@ -37,6 +38,26 @@ class Sightings:
         number[torch.tensor(cameras)] = torch.arange(len(cameras))
         kept = number[self.camera] >= 0
         return Sightings(number[self.camera[kept]], self.point[kept])
+
+    def shown(self, photos: Photos, cameras: Cameras) -> Sightings:
+        """Those whose photo shows the point: it may be transparent there, or a mask leaves it out,
+        and poses were found from all that was photographed.
+
+        Args:
+            photos, cameras: the same views, as this numbers them.
+        """
+        c2w, width = cameras.c2w[self.camera], photos.widths[self.camera]
+        point = (c2w[:, :, :3].transpose(1, 2) @ (self.point - c2w[:, :, 3])[..., None])[..., 0]
+        uv, depth = camera_to_pixel(cameras.intrinsics[self.camera], point)
+        inside = (uv >= 0).all(dim=1) & (uv < cameras.size[self.camera]).all(dim=1) & (depth > 0)
+        x, y = uv.floor().long().where(inside[:, None], 0).unbind(1)
+        pixel = photos.offsets[self.camera] + y * width + x
+        kept = inside
+        if photos.valid is not None:
+            kept = kept & photos.valid[pixel]
+        if photos.alpha is not None:
+            kept = kept & (photos.alpha[pixel] > 127)
+        return Sightings(self.camera[kept], self.point[kept])
 
 
 @dataclass(frozen=True)

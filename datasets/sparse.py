@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 # Of points that are relied on: in how many images, and their mean error there in pixels.
 _TRACK, _ERROR = 3, 2.0
-# So far from a camera's place, in shares of the cameras' spread, is another camera's.
-_SAME = 1e-3
+# Poses that differ by more, in their rotations' entries and in shares of the cameras' spread, are
+# of other reconstructions.
+_SAME = 5e-3
 
 
 def model_folders(root: Path) -> list[Path]:
@@ -142,9 +143,12 @@ def sightings_beside(
     except UserError:
         return None
     images = registered(model)
-    # All that matters is where a camera stood; photos may have been renamed.
-    away = np.linalg.norm(c2w[:, None, :, 3] - camera_to_world(images)[None, :, :, 3], axis=2)
-    if away.min(axis=1).max() > _SAME * np.ptp(c2w[:, :, 3]):
+    # By poses, as photos may have been renamed; places in shares of the cameras' spread.
+    places = c2w[:, :, 3]
+    unit = np.array([1.0, 1.0, 1.0, 1 / max(1e-12, np.ptp(places, axis=0).max())])
+    theirs = camera_to_world(images)
+    away = np.stack([np.linalg.norm((theirs - own) * unit, axis=(1, 2)) for own in c2w])
+    if away.min(axis=1).max() > _SAME:
         return None
     return sightings(model, [images[i] for i in away.argmin(axis=1)], to_input)
 

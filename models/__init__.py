@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from datasets.images import Photos
 from datasets.region import Region
 from datasets.scene import Scene
 from datasets.sightings import SparseDepth
@@ -90,11 +91,20 @@ def change_sampler(
     }
 
 
-def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scene) -> Renderer:
-    """What renders these fields."""
+def build_renderer(
+    fields: Mapping[str, Any],
+    options: TrainOptions,
+    scene: Scene,
+    depth: SparseDepth | None = None,
+) -> Renderer:
+    """What renders these fields.
+
+    Args:
+        depth: supervises a voxel field in training.
+    """
     field = fields["nerf_coarse"]
     if isinstance(field, VoxelField):
-        return VoxelRenderer(field, scene.background, sparse_depth(scene))
+        return VoxelRenderer(field, scene.background, depth)
     occupancy: Occupancy | MovingOccupancy | None = fields.get("occupancy")
     if occupancy is not None:
         faint = _FAINT[options.model]
@@ -113,13 +123,14 @@ def build_renderer(fields: Mapping[str, Any], options: TrainOptions, scene: Scen
     )
 
 
-def sparse_depth(scene: Scene) -> SparseDepth | None:
-    """Draws rays towards the points of the scene's sparse model; a checkpoint's scene has none."""
+def sparse_depth(scene: Scene, photos: Photos) -> SparseDepth | None:
+    """Draws rays towards the points that training photos show, where points are known."""
+    train = scene.splits["train"]
     if scene.sightings is None:
         return None
-    train = scene.splits["train"]
-    seen = scene.sightings.of(train)
-    return SparseDepth(seen, scene.cameras[train], scene.bounds) if len(seen) else None
+    cameras = scene.cameras[train]
+    seen = scene.sightings.of(train).shown(photos, cameras)
+    return SparseDepth(seen, cameras, scene.bounds) if len(seen) else None
 
 
 def sampler_of(options: TrainOptions) -> str:

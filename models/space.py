@@ -1,7 +1,7 @@
 """From rays to the coordinates of a grid: a box, NDC, or an unbounded scene contracted to a cube.
 
 Grid coordinates count cells: a grid of n cells along an axis spans 0 to n. Along a ray they are
-walked in steps of one cell; `s` is the distance walked, in cells.
+walked in steps of a cell, or less; `s` is the distance walked, in cells.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .parallel import unlocked
 
-# Eight samples, a cell apart, are tested at once against blocks of BLOCK^3 cells: most of space
-# is left out by few lookups. (`march` has both numbers written out: TorchScript reads no globals.)
+# Eight samples, at most a cell apart, are tested at once against blocks of BLOCK^3 cells: most of
+# space is left out by few lookups. (`march` has both numbers written out: TorchScript reads no
+# globals.)
 BLOCK = 4
 
 

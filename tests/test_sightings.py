@@ -1,6 +1,8 @@
-"""Points of a sparse model: who saw them, and that nothing is in between."""
+"""Points of a sparse model: who saw them, nothing before them, and all behind."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,3 +155,40 @@ def test_colours_are_those_without_points(looked_at):
     ours, theirs = with_points["voxels"], without["voxels"]
     torch.testing.assert_close(ours.opacity, theirs.opacity)
     assert theirs.penalty is None
+
+
+def test_rays_towards_points_leave_features_alone(looked_at):
+    field, draw = looked_at
+    torch.nn.init.constant_(field.density_table, 1.0)
+    renderer = VoxelRenderer(field, 0.0, draw)
+    generator = torch.Generator().manual_seed(0)
+    away = replace(draw(8, generator)[0], directions=torch.tensor([[0.0, 0.6, 0.8]]).expand(16, 3))
+    rendering = renderer.train(away, 1.0, 0.0, generator)["voxels"]
+    assert rendering.penalty is not None
+    (rendering.rgb.sum() + rendering.penalty).backward()
+    grad = field.feature_table.grad
+    assert grad is not None
+    assert grad._nnz() > 0
+    rows = grad._indices()[0]
+    fine = rows[rows < len(field.grid.levels[0].corners)]
+    corners = field.grid.lattice.points(field.grid.corner_coordinates()[fine])
+    assert float(corners[:, 2].min()) > 2.0  # nothing on the way to the origin
+
+
+@pytest.mark.parametrize("kind", ["masks", "alpha"])
+def test_what_a_photo_does_not_show_is_not_relied_on(captured, kind):
+    scene = load(captured, "colmap", holdout=0)
+    photos = scene.photos(scene.splits["train"])
+    shown = torch.ones(len(photos.pixels), dtype=torch.bool)
+    left = torch.arange(SIZE[0]).repeat(SIZE[1] * len(photos)) < 200
+    shown[left] = False
+    if kind == "masks":
+        photos = replace(photos, valid=shown)
+    else:
+        photos = replace(photos, alpha=shown.to(torch.uint8) * 255)
+    seen = scene.sightings.shown(photos, scene.cameras)
+    assert 0.3 < len(seen) / len(scene.sightings) < 0.7
+    c2w = scene.cameras.c2w[seen.camera]
+    local = ((seen.point - c2w[:, :, 3])[:, None] @ c2w[:, :, :3])[:, 0]
+    assert bool((local[:, 0] > 0).all())  # right of the middle
+    assert len(scene.sightings.shown(scene.photos(scene.splits["train"]), scene.cameras)) == 1600

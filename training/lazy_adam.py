@@ -95,9 +95,15 @@ class LazyAdam(torch.optim.Adam):
         )
         # Only now: a row may occur in several parts.
         total.index_fill_(0, rows, 0.0)
-        parallel(
-            lambda i: put_rows(tables[i], list(parts), [values[i] for values in moved]), range(3)
-        )
+
+        def put(table: int) -> None:
+            put_rows(tables[table], list(parts), [values[table] for values in moved])
+
+        if len(parts) > 1:
+            parallel(put, range(3))
+        else:
+            for number in range(3):
+                put(number)
 
     def _scratch(self, table: Tensor) -> Tensor:
         held: dict[Tensor, Tensor] = self.__dict__.setdefault("_scratches", {})

@@ -69,15 +69,17 @@ class VoxelField(nn.Module):
         background: float | Float[Tensor, "ray 3"],
         uniform: Float[Tensor, "8 ray"] | None = None,
         stops: Stops | None = None,
+        coloured: int = 1 << 60,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
             stops: how far rays are followed; by default to the end of the region.
+            coloured: so many rays get colours and depths; of the rest opacity alone is wanted.
         """
         step = self.recipe.step if uniform is None else 1.0
-        how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops)
+        how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops, coloured=coloured)
         feature, opacity, depth, samples = RenderVoxels.apply(
             self.density_table, self.feature_table, self.grid, rays, how
         )

@@ -30,6 +30,7 @@ class Sampling:
         fade: as in Recipe; of a training step.
         step: between samples, in cells; 1 where gradients are wanted.
         stops: how far; by default to the end of the region.
+        coloured: so many rays get features and depth; of the rest opacity alone is wanted.
     """
 
     uniform: Float[Tensor, "8 ray"] | None = None
@@ -38,12 +39,14 @@ class Sampling:
     fade: float = 0.0
     step: float = 1.0
     stops: Stops | None = None
+    coloured: int = 1 << 60
 
     def __getitem__(self, part: slice) -> Sampling:
         """That of a part of the rays."""
         uniform = None if self.uniform is None else self.uniform[:, part]
         stops = None if self.stops is None else self.stops[part]
-        return replace(self, uniform=uniform, stops=stops)
+        coloured = max(0, self.coloured - part.start)
+        return replace(self, uniform=uniform, stops=stops, coloured=coloured)
 
 
 def look(grid: VoxelGrid, density: Tensor, features: Tensor, rays: Rays, how: Sampling) -> Found:
@@ -52,11 +55,13 @@ def look(grid: VoxelGrid, density: Tensor, features: Tensor, rays: Rays, how: Sa
     roulette = 0.0 if how.exact else ROULETTE
     if uniform is None:
         uniform, fade, roulette = density.new_full((8, 1), 0.5).expand(8, len(rays)), 0.0, 0.0
-    faintest = 0.0 if how.exact else how.faintest
+    # A weight is that of a step's length.
+    faintest = 0.0 if how.exact else how.faintest * how.step
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
     walk, dims = grid.lattice.walk(rays, how.stops), list(grid.lattice.dims)
     found = integrate(
-        table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade, how.step
+        *(table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade),
+        *(how.step, how.coloured),
     )
     return Found(*found)  # TorchScript has a type of its own for it
 
@@ -71,6 +76,7 @@ class RenderVoxels(torch.autograd.Function):
     def forward(
         ctx: Any, density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        assert how.uniform is None or how.step == 1
         size = max(1, -(-len(rays) // parts_for(density.device)))
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
         found = parallel(lambda part: look(grid, density, features, rays[part], how[part]), slices)

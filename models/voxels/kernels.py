@@ -145,6 +145,7 @@ def integrate(
     roulette: float,
     fade: float,
     step: float,
+    coloured: int,
 ) -> Found:
     """March rays through the grid and sum what they meet.
 
@@ -154,6 +155,7 @@ def integrate(
         roulette: and those below this one are kept at random.
         fade: distance from the camera within which the density's gradient falls with its square.
         step: between samples, in cells; the gradients are those of a step of one.
+        coloured: so many rays get features; of the rest opacity alone is wanted.
     """
     ray, s, cell, within, starts = march(
         walk, uniform[0], table.blocks, block_dims, table.number, dims, step
@@ -170,12 +172,14 @@ def integrate(
     weight.sub_(passed)
     opacity = -torch.expm1(-total)
 
+    # Samples are in the order of their rays.
+    featured = weight[: int(starts[min(coloured, opacity.size(0))])]
     if roulette > 0:
-        chance = spread(uniform[1:2], ray)[0]
-        seen = (weight > chance.mul_(roulette).clamp_min_(1e-6)).nonzero().squeeze(1)
+        chance = spread(uniform[1:2], ray[: featured.size(0)])[0]
+        seen = (featured > chance.mul_(roulette).clamp_min_(1e-6)).nonzero().squeeze(1)
         share = weight.index_select(0, seen).clamp_min_(roulette)
     else:
-        seen = (weight > faintest).nonzero().squeeze(1)
+        seen = (featured > faintest).nonzero().squeeze(1)
         share = weight.index_select(0, seen)
     seen_ray = ray.index_select(0, seen)
     found = F.embedding_bag(

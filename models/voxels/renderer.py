@@ -32,7 +32,7 @@ class VoxelRendering(Picture):
     """A picture of a training step.
 
     Attributes:
-        samples: how many it took.
+        samples: how many it took, those towards known points among them.
         penalty: for fog before points that are known, and for seeing through them.
     """
 
@@ -88,7 +88,7 @@ class VoxelRenderer:
                 behind = F.pad(behind, (0, 0, 0, len(others)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
-        rgb, depth, opacity, samples = self.field.render(rays, behind, uniform, stops)
+        rgb, depth, opacity, samples = self.field.render(rays, behind, uniform, stops, count)
         if wanted is not None:
             penalty = _FOG * (opacity[count:] - wanted).abs().mean()
             rgb, depth, opacity = rgb[:count], depth[:count], opacity[:count]
