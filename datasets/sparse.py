@@ -138,9 +138,12 @@ def sightings_beside(
         c2w: poses, in the coordinates of their file.
         to_input: from the scene's coordinates to those.
     """
+    if not model_folders(root):
+        return None
     try:
         model = read_model(root)
-    except UserError:
+    except UserError as error:  # the scene does without
+        print(f"the points of a sparse model are not used: {error}")
         return None
     images = registered(model)
     # By poses, as photos may have been renamed; places in shares of the cameras' spread.

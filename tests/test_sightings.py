@@ -81,6 +81,14 @@ def test_a_model_of_other_poses_is_not_taken(captured, tmp_path):
     assert load(tmp_path / "scene", "llff").sightings is None
 
 
+def test_a_damaged_model_beside_a_scene_is_said_and_not_needed(captured, tmp_path, capsys):
+    run(captured, tmp_path / "scene")
+    (tmp_path / "scene" / "sparse" / "0" / "points3D.bin").write_bytes(b"\x05" * 11)
+    capsys.readouterr()
+    assert load(tmp_path / "scene", "llff").sightings is None
+    assert "not used" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ndc", [None, NDC(2.0, 2.5)], ids=["around", "ndc"])
 def test_rays_are_followed_to_before_and_behind_the_point_that_was_seen(ndc):
     poses = forward_poses(3).astype(np.float64)
