@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 # Of points that are relied on: in how many images, and their mean error there in pixels.
 _TRACK, _ERROR = 3, 2.0
+# A file begins with the number of its entries; the bytes that the smallest of these takes. Where
+# the number is damaged, reading would fill the memory before it fails.
+_SMALLEST = {"cameras.bin": 48, "images.bin": 73, "points3D.bin": 51}
 # Poses that differ by more, in their rotations' entries and in shares of the cameras' spread, are
 # of other reconstructions.
 _SAME = 5e-3
@@ -56,11 +59,20 @@ def read_model(root: Path) -> pycolmap.Reconstruction:
 
 
 def read_one(folder: Path) -> pycolmap.Reconstruction:
-    """The model in a folder."""
+    """The model in a folder. Raises UserError where it is damaged."""
     try:
         import pycolmap
     except ImportError as error:
         raise UserError("COLMAP models need pycolmap: pip install pycolmap") from error
+    for name, smallest in _SMALLEST.items():
+        path = folder / name
+        if path.is_file():
+            with path.open("rb") as file:
+                count = int.from_bytes(file.read(8), "little")
+            if count * smallest > path.stat().st_size - 8:
+                raise UserError(
+                    f"{folder}: not a readable COLMAP model ({name} has fewer entries than it says)"
+                )
     level, pycolmap.logging.minloglevel = pycolmap.logging.minloglevel, 3
     try:
         return pycolmap.Reconstruction(folder)

@@ -81,9 +81,15 @@ def test_a_model_of_other_poses_is_not_taken(captured, tmp_path):
     assert load(tmp_path / "scene", "llff").sightings is None
 
 
-def test_a_damaged_model_beside_a_scene_is_said_and_not_needed(captured, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["garbage", "cut"])
+@pytest.mark.parametrize("file", ["cameras", "images", "points3D"])
+def test_a_damaged_model_beside_a_scene_is_said_and_not_needed(
+    captured, tmp_path, capsys, file, damage
+):
     run(captured, tmp_path / "scene")
-    (tmp_path / "scene" / "sparse" / "0" / "points3D.bin").write_bytes(b"\x05" * 11)
+    path = tmp_path / "scene" / "sparse" / "0" / f"{file}.bin"
+    whole = path.read_bytes()
+    path.write_bytes(b"\x05" * 11 if damage == "garbage" else whole[: len(whole) // 2])
     capsys.readouterr()
     assert load(tmp_path / "scene", "llff").sightings is None
     assert "not used" in capsys.readouterr().out
