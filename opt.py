@@ -146,7 +146,7 @@ class TrainOptions(SceneOptions):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """arithmetic"""
+    """arithmetic; on NVIDIA's GPUs 32-true multiplies in TF32"""
     compile: bool = False
     """compile the networks with torch.compile"""
     seed: int = 0

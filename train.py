@@ -29,9 +29,10 @@ from models import build_fields, build_renderer, sparse_depth
 from models.appearance import Appearance
 from models.compositing import Picture
 from models.nerf import NeRF
-from models.parallel import prefer_parts
+from models.parallel import prefer_parts, prefer_tensor_cores
 from models.rendering import ImageRenderer
 from models.voxels.field import VoxelField
+from models.voxels.renderer import VoxelRenderer
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
@@ -97,6 +98,7 @@ class NeRFSystem(LightningModule):
             return
         device = resolve_device(self.options.accelerator)
         prefer_parts(device, self.options.model == "voxels")
+        prefer_tensor_cores(device)
         self.scene = load_scene(self.options)
         self.train_photos = self.scene.photos(self.scene.splits["train"], alpha=self.grows)
         fields = build_fields(self.options, self.scene)
@@ -161,6 +163,8 @@ class NeRFSystem(LightningModule):
 
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
+        if isinstance(self.renderer, VoxelRenderer):
+            self.renderer = self.renderer.to(self.device)
 
     def val_dataloader(self) -> ViewLoader:
         max_rays = self.options.val_rays

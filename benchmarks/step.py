@@ -32,6 +32,8 @@ from errors import UserError, run_command
 from models.parallel import parallel, parts_for
 from models.voxels.field import VoxelField
 from models.voxels.integral import Sampling, look
+from models.voxels.renderer import VoxelRenderer
+from models.walk import of_rays
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from train import NeRFSystem
 from training.checkpoints import read_checkpoint
@@ -122,12 +124,12 @@ def main() -> None:
         for name in rounds[0]
         if name != "samples"
     }
-    inside = sum(parts[name] for name in ("walk, march", "gathers", "shader"))
+    inside = sum(parts[name] for name in ("walk", "march", "gathers", "shader"))
     loop = parts["cast rays"] + parts["forward"] + parts["backward"] + parts["optimizer"]
     loop += parts["smoothing"]
     shown = {
         "cast rays": parts["cast rays"],
-        "walk, march": parts["walk, march"],
+        "walk, march": parts["walk"] + parts["march"],
         "gathers": parts["gathers"],
         "shader": parts["shader"],
         "weights, sums, loss": parts["forward"] - inside,
@@ -161,7 +163,10 @@ def load_system(options: Options) -> System:
     system = System(**plain(trained))
     system.setup("fit")
     system.load_state_dict(checkpoint.state_dict)
-    return system.to(resolve_device(options.accelerator))
+    system.to(resolve_device(options.accelerator))
+    assert isinstance(system.renderer, VoxelRenderer)
+    system.renderer = system.renderer.to(system.device)
+    return system
 
 
 def usual_batch(system: System) -> int:
@@ -221,11 +226,12 @@ def replay(field: VoxelField, rays: Any, generator: Any, timed: Any) -> None:
     """Parts of the forward pass by themselves, in as many threads as it takes."""
     grid = field.grid
     size = -(-len(rays) // parts_for(rays.origins.device))
-    parts = [rays[i : i + size] for i in range(0, len(rays), size)]
-    uniforms = [
-        torch.rand(8, len(part), generator=generator, device=part.origins.device) for part in parts
-    ]
-    every = list(range(len(parts)))
+    slices = [slice(i, i + size) for i in range(0, len(rays), size)]
+    random = torch.rand(8, len(rays), generator=generator, device=rays.origins.device)
+    uniforms = [random[:, part] for part in slices]
+    every = list(range(len(slices)))
+    walk = timed("walk", lambda: grid.lattice.walk(rays))
+    parts = [of_rays(walk, part) for part in slices]
     density, features = field.density_table.detach(), field.feature_table.detach()
     found = [look(grid, density, features, parts[i], Sampling(uniforms[i])) for i in every]
 
@@ -235,10 +241,7 @@ def replay(field: VoxelField, rays: Any, generator: Any, timed: Any) -> None:
         rows, weights = rows.index_select(0, seen), weights.index_select(0, seen)
         F.embedding_bag(rows, features, mode="sum", per_sample_weights=weights)
 
-    timed(
-        "walk, march",
-        lambda: parallel(lambda i: grid.march(grid.lattice.walk(parts[i]), uniforms[i][0]), every),
-    )
+    timed("march", lambda: parallel(lambda i: grid.march(parts[i], uniforms[i][0]), every))
     timed("gathers", lambda: parallel(gather, every))
     feature = torch.cat([part.feature for part in found])
     opacity = torch.cat([part.opacity for part in found])
@@ -262,7 +265,9 @@ def under_lightning(system: System, steps: int) -> float:
             enable_model_summary=False,
             limit_val_batches=0,
         )
+        device = system.device
         trainer.fit(system)
+        system.to(device)  # the Trainer leaves it on the processor
     return timer.seconds / steps
 
 

@@ -14,8 +14,8 @@ from .images import Photos, locate
 from .rays import Bounds, Rays, cast_rays
 from .shuffle import Shuffle
 
-# Rays made at once: a step's few would spend their time in calls.
-_BLOCK = 65536
+# Rays made at once, by a processor and by a GPU: a step's few would spend their time in calls.
+_BLOCK, _BLOCK_OF_GPU = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class RayLoader:
 
     def _pass(self) -> Iterator[RayBatch]:
         epoch, done = divmod(self.position, self.pixel_count)
+        block = _BLOCK if self.device.type == "cpu" else _BLOCK_OF_GPU
         shuffle = Shuffle(self.pixel_count, seed=self.seed + 7919 * epoch)
         while done < self.pixel_count:
             size = self.batch_size
@@ -112,7 +113,7 @@ class RayLoader:
                 done = self.pixel_count  # too few for a batch of an endless loader
                 self.position = (epoch + 1) * self.pixel_count
                 break
-            count = max(1, min(whole, _BLOCK // size))
+            count = max(1, min(whole, block // size))
             batch = torch.arange(count, device=self.device)[:, None] * stride
             within = torch.arange(size, device=self.device) + self.rank * size
             place = (done + batch + within).reshape(-1)

@@ -32,6 +32,9 @@ class Sightings:
     def __len__(self) -> int:
         return len(self.camera)
 
+    def to(self, device: torch.device | str) -> Sightings:
+        return Sightings(self.camera.to(device), self.point.to(device))
+
     def of(self, cameras: list[int]) -> Sightings:
         """Those of some cameras alone, which are numbered anew."""
         number = torch.full((max([*cameras, int(self.camera.max())]) + 1,), -1)
@@ -78,15 +81,21 @@ class SparseDepth:
     cameras: Cameras
     bounds: Bounds
 
+    def to(self, device: torch.device | str) -> SparseDepth:
+        return SparseDepth(self.sightings.to(device), self.cameras.to(device), self.bounds)
+
     def __call__(
         self, count: int, generator: torch.Generator
     ) -> tuple[Rays, Stops, Float[Tensor, "ray"]]:
-        """Random pairs of rays, how far to follow them, and the opacity that they should have."""
+        """Random pairs of rays, how far to follow them, and the opacity that they should have.
+
+        On the device that the sightings and cameras are on, and the generator.
+        """
         device = generator.device
         chosen = torch.randint(len(self.sightings), (count,), generator=generator, device=device)
-        chosen = chosen.to(self.sightings.camera.device).repeat_interleave(2)
+        chosen = chosen.repeat_interleave(2)
         camera, point = self.sightings.camera[chosen], self.sightings.point[chosen]
-        wanted = torch.arange(2.0).repeat(count)
+        wanted = torch.arange(2.0, device=device).repeat(count)
         side = 2 * wanted - 1  # before or behind
         origins = self.cameras.c2w[camera, :, 3]
         way = point - origins
@@ -101,5 +110,5 @@ class SparseDepth:
                 viewdirs = directions
         near, far = (t.new_full(t.shape, bound) for bound in (self.bounds.near, self.bounds.far))
         rays = Rays(origins, directions, viewdirs, near, far, camera)
-        stops = Stops(t.to(device), (side * _CELLS).to(device))
-        return rays.to(device), stops, wanted.to(device)
+        stops = Stops(t, side * _CELLS)
+        return rays, stops, wanted

@@ -16,6 +16,7 @@ from .field import Field
 from .occupancy import Occupancy
 from .occupied import MovingOccupancy
 from .packed import PackedSamples, composite_packed, packed_weights
+from .parallel import at_once
 from .sampling import INFINITY
 from .space import walked
 from .walk import Walk, parameter
@@ -183,7 +184,7 @@ def front_to_back(
         there = grid < ends[alive, None]
         index = grid[there]
         raws, features = [], []
-        for some in index.split(_BLOCK):
+        for some in index.split(at_once(_BLOCK, index.device)):
             raw, feature = field.density(points(rays, samples.ray[some], samples.t[some]))
             raws.append(raw.to(samples.t.dtype))
             features.append(feature)

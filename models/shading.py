@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .compositing import transmittance
 from .field import Field
+from .parallel import at_once
 
 # Behind this transmittance a sample adds less than the rounding of its ray's colour.
 _HIDDEN = 1e-6
@@ -94,7 +95,7 @@ def density_only(
     noise: Float[Tensor, "ray sample"] | None = None,
 ) -> Float[Tensor, "ray sample"]:
     """Density sigma of every sample, without gradient."""
-    blocks = points.reshape(-1, 3).split(_BLOCK)
+    blocks = points.reshape(-1, 3).split(at_once(_BLOCK, points.device))
     raw = torch.cat([field.density(block)[0].to(points.dtype) for block in blocks])
     raw = raw.view(points.shape[:2])
     return field.activation(raw if noise is None else raw + noise)

@@ -7,6 +7,7 @@ walked in steps of a cell, or less; `s` is the distance walked, in cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -39,10 +40,11 @@ class Lattice:
 
     def coordinates(self, x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
         """Grid coordinates of points of the rays' space."""
-        unit = (x - x.new_tensor(self.region.center)) / x.new_tensor(self.region.half)
+        center, half, low, edge, _ = _numbers(self, x.device, x.dtype)
+        unit = (x - center) / half
         if self.region.unbounded:
             unit = contract(unit) / 2
-        return (unit - x.new_tensor(self.low)) / x.new_tensor(self.edge)
+        return (unit - low) / edge
 
     @classmethod
     def over(cls, region: Region, resolution: int) -> Lattice:
@@ -54,10 +56,7 @@ class Lattice:
 
     def points(self, coordinates: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
         """Points of the rays' space: the inverse of `coordinates`."""
-        low, edge, half, center = (
-            coordinates.new_tensor(v)
-            for v in (self.low, self.edge, self.region.half, self.region.center)
-        )
+        center, half, low, edge, _ = _numbers(self, coordinates.device, coordinates.dtype)
         unit = low + coordinates * edge
         if self.region.unbounded:
             unit = uncontract(2 * unit)
@@ -65,9 +64,7 @@ class Lattice:
 
     def cell_length(self, x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point"]:
         """The longest edge of a cell at points of the rays' space, in its units."""
-        edge, half, center = (
-            x.new_tensor(v) for v in (self.edge, self.region.half, self.region.center)
-        )
+        center, half, _, edge, _ = _numbers(self, x.device, x.dtype)
         inside = (edge * half).amax()
         if not self.region.unbounded:
             return inside.expand(x.shape[:-1])
@@ -76,10 +73,7 @@ class Lattice:
 
     def walk(self, rays: Rays, stops: Stops | None = None) -> Walk:
         """The rays in grid coordinates; their first and last place within the grid."""
-        center, half, low, edge = (
-            rays.origins.new_tensor(v)
-            for v in (self.region.center, self.region.half, self.low, self.edge)
-        )
+        center, half, low, edge, dims = _numbers(self, rays.origins.device, rays.origins.dtype)
         corner = (low[:, None, None], edge[:, None, None])
         origins, directions = (rays.origins - center) / half, rays.directions
         if self.region.unbounded:
@@ -99,7 +93,7 @@ class Lattice:
         # Slabs (Kay and Kajiya 1986): the part of the ray that is between all pairs of planes.
         away = torch.where(directions.abs() < 1e-9, 1e-9, directions)
         to_low = -origins / away
-        to_high = (origins.new_tensor(self.dims) - origins) / away
+        to_high = (dims - origins) / away
         start = torch.minimum(to_low, to_high).amax(dim=1)
         end = torch.maximum(to_low, to_high).amin(dim=1)
         start = torch.maximum(start, rays.near * speed)
@@ -108,6 +102,16 @@ class Lattice:
             end = torch.minimum(end, stops.t * speed + stops.cells)
         o, d = origins.t().contiguous(), directions.t().contiguous()
         return Walk(o, d, start, end, speed, origins.new_empty(0), *corner)
+
+
+@lru_cache(maxsize=64)
+def _numbers(lattice: Lattice, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Centre and half of its region, low, edge and dims, kept where they are needed at each step:
+    numbers are sent to a GPU one by one, and each time it waits for them."""
+    region = lattice.region
+    values = (region.center, region.half, lattice.low, lattice.edge, lattice.dims)
+    with torch.inference_mode(False):  # a training may go on with what a picture made
+        return tuple(torch.tensor(value, device=device, dtype=dtype) for value in values)
 
 
 def contract(x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:

@@ -41,6 +41,19 @@ class Walk(NamedTuple):
     edge: Tensor
 
 
+def of_rays(walk: Walk, part: slice) -> Walk:
+    """Some of the rays."""
+    nearest = walk.nearest[part] if walk.nearest.numel() else walk.nearest
+    return walk._replace(
+        origins=walk.origins[:, part],
+        directions=walk.directions[:, part],
+        start=walk.start[part],
+        end=walk.end[part],
+        speed=walk.speed[part],
+        nearest=nearest,
+    )
+
+
 @unlocked
 def bend(s: Tensor) -> Tensor:
     """Distance from the place nearest to the centre, of contracted distance s in (-2, 2)."""

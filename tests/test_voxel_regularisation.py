@@ -31,7 +31,7 @@ def test_smoothing_keeps_a_linear_table_inside():
     middle = (place > 1.5).all(dim=1) & (place < 8.5).all(dim=1)
     for part in range(8):
         smoothed = table.clone()
-        Smoothing(0.1, 10.0).step(grid, smoothed, part)
+        Smoothing(0.1, 10.0, 8).step(grid, smoothed, part)
         torch.testing.assert_close(smoothed[: len(place)][middle], table[: len(place)][middle])
 
 
@@ -54,7 +54,7 @@ def test_smoothing_is_a_step_down_the_huber_total_variation():
     small = table.clone()
     for part in range(8):  # of the same values: one part must not see what another has done
         piece = table.clone()
-        Smoothing(rate, edge).step(grid, piece, part)
+        Smoothing(rate, edge, 8).step(grid, piece, part)
         changed = (piece != table).any(dim=1)
         small[changed] = piece[changed]
     torch.testing.assert_close(small, wanted, rtol=1e-4, atol=1e-6)

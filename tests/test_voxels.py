@@ -16,7 +16,7 @@ from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
 from models.voxels.integral import RenderVoxels, Sampling
-from models.voxels.kernels import SHIFT, transmittance
+from models.voxels.kernels import SHIFT, sums_along_rays
 from models.voxels.plain import interpolate, render_plainly
 
 BOX = Region((0.1, -0.2, 0.3), (1.0, 1.0, 1.0))
@@ -137,15 +137,19 @@ def test_a_constant_medium_dims_light_as_beer_and_lambert_have_it():
     )
 
 
-def test_transmittance_of_packed_samples_is_a_running_product_in_each_ray():
-    thickness = torch.rand(9, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("rectangle", [False, True], ids=["running", "rectangle"])
+def test_sums_of_packed_samples_are_those_of_each_ray(rectangle):
+    values = torch.rand(9, generator=torch.Generator().manual_seed(0))
     ray = torch.tensor([0, 0, 0, 2, 2, 3, 3, 3, 3])
     starts = torch.tensor([0, 3, 3, 5, 9])
-    behind, total = transmittance(thickness, ray, starts)
+    so_far, total = sums_along_rays(values, ray, starts, rectangle)
     for i in range(4):
-        own = thickness[starts[i] : starts[i + 1]]
-        torch.testing.assert_close(behind[starts[i] : starts[i + 1]], torch.exp(-own.cumsum(0)))
+        own = values[starts[i] : starts[i + 1]]
+        torch.testing.assert_close(so_far[starts[i] : starts[i + 1]], own.cumsum(0))
         torch.testing.assert_close(total[i], own.sum())
+    nothing, totals = sums_along_rays(values[:0], ray[:0], torch.zeros(4).long(), rectangle)
+    assert len(nothing) == 0
+    assert totals.tolist() == [0, 0, 0]
 
 
 @REGIONS

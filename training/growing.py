@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
+from models.parallel import at_once
 from models.voxels.field import VoxelField
 
 from .clock import TrainingClock
@@ -109,7 +110,7 @@ class Growing(Callback):
         wanted = system.nerf_coarse.samples_per_step * rays / max(1, samples)
         # Half of the way: the number of samples answers late, and not in proportion.
         rays = int((0.5 * self.rays_per_step + 0.5 * wanted) / _MULTIPLE + 0.5) * _MULTIPLE
-        rays = min(max(rays, _FEWEST), _MOST)
+        rays = min(max(rays, _FEWEST), at_once(_MOST, system.device))
         if abs(rays - self.rays_per_step) > 0.05 * self.rays_per_step:
             self.rays_per_step = system.train_rays.batch_size = rays
         self._rays = self._samples = 0

@@ -12,37 +12,49 @@ from models.parallel import parallel, parts_for, unlocked
 
 
 @unlocked
-def moved_rows(
+def unique(rows: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """Each of the rows once; and for each of the given ones, which of these it is.
+
+    Args:
+        number: (row of the table,) int32, of any content: what is written down there is read at
+            once, and never again.
+    """
+    order = torch.arange(rows.size(0), dtype=torch.int32, device=rows.device)
+    number.index_copy_(0, rows, order)
+    # Of several that write to one place, one is left.
+    kept = rows.masked_select(number.index_select(0, rows) == order)
+    number.index_copy_(0, kept, order[: kept.size(0)])
+    return kept, number.index_select(0, rows).long()  # index_add_ is slow with others
+
+
+@unlocked
+def update_rows(
     tables: list[Tensor],
-    total: Tensor,
     rows: Tensor,
+    gradient: Tensor,
     beta1: float,
     beta2: float,
     rate: float,
     scale: float,
     eps: float,
-) -> list[Tensor]:
-    """New rows (row, channel) of the table and of its two moments.
+) -> None:
+    """Change rows of the table and of its two moments.
 
     Args:
         tables: the table, and the means of its gradients and of their squares.
-        total: the gradients, in a table as large.
+        rows, gradient: (row,) and (row, channel), each row once.
         rate: learning rate, corrected for the mean's first steps,
         scale: and for those of the squares' root.
     """
-    gradient = total.index_select(0, rows)
     mean = tables[1].index_select(0, rows).lerp_(gradient, 1 - beta1)
     square = tables[2].index_select(0, rows)
     square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    root = square.sqrt().mul_(scale).add_(eps)
-    return [tables[0].index_select(0, rows).addcdiv_(mean, root, value=-rate), mean, square]
-
-
-@unlocked
-def put_rows(table: Tensor, parts: list[Tensor], values: list[Tensor]) -> None:
-    """Put values (row, channel) into the rows of each part."""
-    for part, value in zip(parts, values):  # noqa: B905  TorchScript knows no strict
-        table.index_copy_(0, part, value)
+    tables[1].index_copy_(0, rows, mean)
+    tables[2].index_copy_(0, rows, square)
+    root = square.sqrt_().mul_(scale).add_(eps)
+    tables[0].index_copy_(
+        0, rows, tables[0].index_select(0, rows).addcdiv_(mean, root, value=-rate)
+    )
 
 
 class LazyAdam(torch.optim.Adam):
@@ -73,7 +85,7 @@ class LazyAdam(torch.optim.Adam):
     def _step_rows(self, table: Tensor, group: dict[str, Any]) -> None:
         state = self.state[table]
         if not state:
-            state["step"] = torch.zeros((), device=table.device)
+            state["step"] = 0.0
             state["exp_avg"] = torch.zeros_like(table)
             state["exp_avg_sq"] = torch.zeros_like(table)
         state["step"] += 1
@@ -83,34 +95,22 @@ class LazyAdam(torch.optim.Adam):
         scale = (1 - beta2**count) ** -0.5
         tables = [table, state["exp_avg"], state["exp_avg_sq"]]
         assert table.grad is not None
-        rows, values = table.grad._indices()[0], table.grad._values()
-        # A row that occurs several times gets the sum of its gradients, and is then computed
-        # as often, each time with the same result.
-        total = self._scratch(table)
-        total.index_add_(0, rows, values)
-        parts = rows.tensor_split(parts_for(table.device))
-        moved = parallel(
-            lambda some: moved_rows(tables, total, some, beta1, beta2, rate, scale, group["eps"]),
-            parts,
+        touched, values = table.grad._indices()[0], table.grad._values()
+        rows, place = unique(touched, self._numbers(table))
+        gradient = values.new_zeros(len(rows), values.shape[1]).index_add_(0, place, values)
+        parts = parts_for(table.device)
+        parallel(
+            lambda part: update_rows(tables, *part, beta1, beta2, rate, scale, group["eps"]),
+            list(zip(rows.tensor_split(parts), gradient.tensor_split(parts), strict=True)),
         )
-        # Only now: a row may occur in several parts.
-        total.index_fill_(0, rows, 0.0)
 
-        def put(table: int) -> None:
-            put_rows(tables[table], list(parts), [values[table] for values in moved])
-
-        if len(parts) > 1:
-            parallel(put, range(3))
-        else:
-            for number in range(3):
-                put(number)
-
-    def _scratch(self, table: Tensor) -> Tensor:
-        held: dict[Tensor, Tensor] = self.__dict__.setdefault("_scratches", {})
-        scratch = held.get(table)
-        if scratch is None or scratch.shape != table.shape:
-            scratch = held[table] = torch.zeros_like(table)
-        return scratch
+    def _numbers(self, table: Tensor) -> Tensor:
+        held: dict[Tensor, Tensor] = self.__dict__.setdefault("_held", {})
+        numbers = held.get(table)
+        if numbers is None or len(numbers) != len(table) or numbers.device != table.device:
+            numbers = torch.empty(len(table), dtype=torch.int32, device=table.device)
+            held[table] = numbers
+        return numbers
 
     def replace(self, old: Tensor, new: Tensor, rows: Tensor | None = None) -> None:
         """Go on with `new`, of another shape, in place of `old`.
@@ -122,6 +122,6 @@ class LazyAdam(torch.optim.Adam):
         if state and rows is not None:
             moments = {name: state[name][rows] for name in ("exp_avg", "exp_avg_sq")}
             self.state[new] = {"step": state["step"], **moments}
-        self.__dict__.get("_scratches", {}).pop(old, None)
+        self.__dict__.get("_held", {}).pop(old, None)
         for group in self.param_groups:
             group["params"] = [new if mine is old else mine for mine in group["params"]]

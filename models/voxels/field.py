@@ -15,6 +15,7 @@ from datasets.rays import Rays, Stops
 from datasets.region import Region
 
 from ..field import Replaced
+from ..parallel import at_once
 from ..space import Lattice
 from .grid import VoxelGrid
 from .growth import first_grid, next_grid
@@ -124,7 +125,7 @@ class VoxelField(nn.Module):
     @property
     def samples_per_step(self) -> int:
         """How many samples a training step should take."""
-        return self.recipe.stages[int(self.stage[0])].samples
+        return at_once(self.recipe.stages[int(self.stage[0])].samples, self.stage.device)
 
     def begin(self, cameras: Cameras) -> None:
         """Leave out, before training, the cells that too few of its cameras see."""

@@ -138,7 +138,7 @@ class VoxelGrid(Occupancy):
                     row = number[(i * dims[1] + j) * dims[2] + k]
                     for result, table in zip(results, padded, strict=True):
                         result[begin : begin + len(place)].add_(
-                            weights[:, corner, None] * table[row]
+                            weights[corner, :, None] * table[row]
                         )
         return results
 

@@ -15,6 +15,7 @@ from datasets.region import Region
 from ..occupancy import dilate
 from ..parallel import parallel, parts_for
 from ..space import Lattice
+from ..walk import Walk, of_rays
 from .grid import VoxelGrid
 from .integral import Sampling, look
 
@@ -109,15 +110,16 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
     density, features = field.density_table.detach(), field.feature_table.detach()
     highest = torch.zeros(len(grid), device=density.device)
 
-    def brightest(rays: Rays) -> Tensor:
-        found = look(grid, density, features, rays, Sampling(faintest=2.0))  # no features
+    def brightest(walk: Walk) -> Tensor:
+        found = look(grid, density, features, walk, Sampling(faintest=2.0))  # no features
         weight = torch.zeros_like(highest)
         return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
 
     for _ in range(0, _LOOKS, _AT_ONCE):
-        rays = draw(_AT_ONCE)
+        walk = grid.lattice.walk(draw(_AT_ONCE))
         size = -(-_AT_ONCE // parts_for(density.device))
-        for weight in parallel(brightest, [rays[i : i + size] for i in range(0, _AT_ONCE, size)]):
+        parts = [of_rays(walk, slice(i, i + size)) for i in range(0, _AT_ONCE, size)]
+        for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
     mask.view(-1)[grid.cells[highest > _SEEN]] = True

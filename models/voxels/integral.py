@@ -12,6 +12,7 @@ from torch import Tensor
 from datasets.rays import Rays, Stops
 
 from ..parallel import parallel, parts_for
+from ..walk import Walk, of_rays
 from .grid import VoxelGrid
 from .kernels import Found, Table, differentiate, integrate
 
@@ -42,26 +43,23 @@ class Sampling:
     coloured: int = 1 << 60
 
     def __getitem__(self, part: slice) -> Sampling:
-        """That of a part of the rays."""
+        """That of a part of the rays, which are walked already."""
         uniform = None if self.uniform is None else self.uniform[:, part]
-        stops = None if self.stops is None else self.stops[part]
-        coloured = max(0, self.coloured - part.start)
-        return replace(self, uniform=uniform, stops=stops, coloured=coloured)
+        return replace(self, uniform=uniform, coloured=max(0, self.coloured - part.start))
 
 
-def look(grid: VoxelGrid, density: Tensor, features: Tensor, rays: Rays, how: Sampling) -> Found:
+def look(grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sampling) -> Found:
     """What rays meet."""
     uniform, fade = how.uniform, how.fade * grid.lattice.region.half[0]
     roulette = 0.0 if how.exact else ROULETTE
     if uniform is None:
-        uniform, fade, roulette = density.new_full((8, 1), 0.5).expand(8, len(rays)), 0.0, 0.0
+        uniform, fade, roulette = density.new_full((8, 1), 0.5).expand(8, len(walk.start)), 0.0, 0.0
     # A weight is that of a step's length.
     faintest = 0.0 if how.exact else how.faintest * how.step
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
-    walk, dims = grid.lattice.walk(rays, how.stops), list(grid.lattice.dims)
     found = integrate(
-        *(table, walk, grid.block_dims, dims, uniform, faintest, roulette, fade),
-        *(how.step, how.coloured),
+        *(table, walk, grid.block_dims, list(grid.lattice.dims), uniform),
+        *(faintest, roulette, fade, how.step, how.coloured),
     )
     return Found(*found)  # TorchScript has a type of its own for it
 
@@ -79,7 +77,11 @@ class RenderVoxels(torch.autograd.Function):
         assert how.uniform is None or how.step == 1
         size = max(1, -(-len(rays) // parts_for(density.device)))
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
-        found = parallel(lambda part: look(grid, density, features, rays[part], how[part]), slices)
+        # Of all rays at once: its operations are so short that threads would wait for one another.
+        walk = grid.lattice.walk(rays, how.stops)
+        found = parallel(
+            lambda part: look(grid, density, features, of_rays(walk, part), how[part]), slices
+        )
         if how.uniform is not None:
             ctx.parts = [(f, how.uniform[:, s], s) for f, s in zip(found, slices, strict=True)]
             ctx.shape, ctx.exact = features.shape, how.exact

@@ -86,7 +86,7 @@ class Found(NamedTuple):
 
 @unlocked
 def trilinear(within: Tensor) -> Tensor:
-    """Weights (sample, 8) of a cell's corners (x outermost, z innermost) for places (3, sample)."""
+    """Weights (..., 8, sample) of corners (z innermost) for places in cells (3, ..., sample)."""
     x, y, z = within.unbind(0)
     back_x, back_y, back_z = 1 - x, 1 - y, 1 - z
     near, left, right, far = back_x * back_y, back_x * y, x * back_y, x * y
@@ -101,7 +101,7 @@ def trilinear(within: Tensor) -> Tensor:
             far * back_z,
             far * z,
         ],
-        dim=1,
+        dim=-2,
     )
 
 
@@ -109,7 +109,8 @@ def trilinear(within: Tensor) -> Tensor:
 def corner_weights(share: Tensor, cell: Tensor, within: Tensor) -> Tensor:
     """Weights (sample, 16) of the corners of both lattices."""
     coarse = torch.add(share.index_select(1, cell), within, alpha=1 / 4)
-    return torch.cat([trilinear(within), trilinear(coarse)], dim=1)
+    # Row by row, and turned at the end: to write every 16th number is what takes time.
+    return trilinear(torch.stack([within, coarse], dim=1)).view(16, -1).t().contiguous()
 
 
 @unlocked
@@ -124,14 +125,28 @@ def spread(uniform: Tensor, ray: Tensor) -> Tensor:
 
 
 @unlocked
-def transmittance(thickness: Tensor, ray: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-    """The share of light that passes each sample, and the optical thickness of each whole ray."""
-    # One running sum over all rays, in double precision as it grows large.
-    running = F.pad(thickness.cumsum(0, dtype=torch.float64), [1, 0])
+def sums_along_rays(
+    values: Tensor, ray: Tensor, starts: Tensor, rectangle: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Sums (sample,) of each ray's values up to each sample, itself included; and of whole rays.
+
+    Args:
+        rectangle: sum in a rectangle (ray, sample) instead, as a device must that has no double
+            precision, which a running sum over all rays needs.
+    """
+    if rectangle or values.device.type == "mps":
+        counts = starts[1:] - starts[:-1]
+        longest = int(counts.max()) if counts.size(0) > 0 else 0
+        place = torch.arange(ray.size(0), device=ray.device) - starts.index_select(0, ray)
+        place.add_(ray * longest)
+        dense = torch.zeros(counts.size(0) * longest, device=values.device)
+        sums = dense.index_copy_(0, place, values).view(-1, max(longest, 1)).cumsum(1)
+        total = sums[:, -1] if longest > 0 else torch.zeros_like(counts).float()
+        return sums.view(-1).index_select(0, place), total
+    running = F.pad(values.cumsum(0, dtype=torch.float64), [1, 0])
     at_start = running.index_select(0, starts)
     total = (at_start[1:] - at_start[:-1]).float()
-    passed = (running[1:] - at_start.index_select(0, ray)).float()
-    return passed.neg_().exp_(), total
+    return (running[1:] - at_start.index_select(0, ray)).float(), total
 
 
 @unlocked
@@ -164,16 +179,16 @@ def integrate(
     weights = corner_weights(table.share, cell, within)
     raw = F.embedding_bag(rows, table.density, mode="sum", per_sample_weights=weights).view(-1)
     raw.add_(-6.0)
-    passed, total = transmittance(F.softplus(raw).mul_(step), ray, starts)
-    weight = torch.ones_like(passed)
-    weight[1:] = passed[:-1]
-    hit = starts[1:] > starts[:-1]
-    weight.index_fill_(0, starts[:-1].masked_select(hit), 1.0)
-    weight.sub_(passed)
+    thickness = F.softplus(raw).mul_(step)
+    passed, total = sums_along_rays(thickness, ray, starts)
+    # What arrives at a sample, and the share of it that the sample takes.
+    weight = (thickness - passed).exp_().mul_(torch.expm1(-thickness).neg_())
+    passed.neg_().exp_()
     opacity = -torch.expm1(-total)
 
-    # Samples are in the order of their rays.
-    featured = weight[: int(starts[min(coloured, opacity.size(0))])]
+    featured = weight
+    if coloured < opacity.size(0):
+        featured = weight[: int(starts[coloured])]  # samples are in the order of their rays
     if roulette > 0:
         chance = spread(uniform[1:2], ray[: featured.size(0)])[0]
         seen = (featured > chance.mul_(roulette).clamp_min_(1e-6)).nonzero().squeeze(1)
@@ -235,17 +250,14 @@ def differentiate(
     of_seen.mul_(found.share / found.weight.index_select(0, seen))
     grad_weight = torch.zeros_like(found.weight).index_copy_(0, seen, of_seen)
 
-    product = (grad_weight * found.weight).cumsum(0, dtype=torch.float64)
-    running = F.pad(product, [1, 0])
-    end = running.index_select(0, found.starts[1:]) - grad_opacity * (1 - found.opacity)
-    later = (end.index_select(0, ray) - running[1:]).float()
+    so_far, total = sums_along_rays(grad_weight * found.weight, ray, found.starts)
+    total.sub_(grad_opacity * (1 - found.opacity))
+    later = total.index_select(0, ray).sub_(so_far)
     grad_raw = torch.sigmoid(found.raw).mul_(grad_weight.mul_(found.passed).sub_(later))
     if found.scale.numel() > 0:
         grad_raw.mul_(found.scale)
     grad_density = torch.zeros(size, device=ray.device)
-    grad_density.scatter_add_(
-        0, found.rows.view(-1).long(), (found.weights * grad_raw[:, None]).view(-1)
-    )
+    grad_density.index_add_(0, found.rows.view(-1), (found.weights * grad_raw[:, None]).view(-1))
 
     rows = found.rows.index_select(0, seen)
     grad_found = of_ray * found.share[:, None]

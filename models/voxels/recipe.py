@@ -20,7 +20,7 @@ class Stage:
         coarseness: edge of its cells, in those of the last stage.
         steps: it lasts so many at least,
         until: and to this share of the training.
-        samples: per step; the number of rays follows from it.
+        samples: per step of a processor (see `at_once` for a GPU); the number of rays follows.
     """
 
     coarseness: float
@@ -66,8 +66,8 @@ OBJECT = Recipe(
         Stage(1.6, 1000, 0.05, 32768),
         Stage(1.0, 0, 1.0, 49152),
     ),
-    density=Smoothing(0.02, 1.0),
-    features=Smoothing(0.005, 0.1),
+    density=Smoothing(0.04, 1.0, 16),
+    features=Smoothing(0.02, 0.1, 32),
     step=0.67,
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.
@@ -79,15 +79,15 @@ _SLOWLY = (
 )
 FORWARD_FACING = Recipe(
     stages=_SLOWLY,
-    density=Smoothing(0.04, 1.0),
-    features=Smoothing(0.01, 0.1),
+    density=Smoothing(0.08, 1.0, 16),
+    features=Smoothing(0.04, 0.1, 32),
     directions=0.3,
     backdrop=False,
 )
 UNBOUNDED = Recipe(
     stages=_SLOWLY,
-    density=Smoothing(0.06, 1.0),
-    features=Smoothing(0.015, 0.1),
+    density=Smoothing(0.12, 1.0, 16),
+    features=Smoothing(0.06, 0.1, 32),
     directions=0.3,
     views=2,
     fade=2.5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from datasets.rays import Rays
 from datasets.sightings import SparseDepth
 
 from ..compositing import Picture
+from ..parallel import at_once
 from .field import VoxelField
 
 # Packed samples of so many rays stay near the processor.
@@ -54,9 +55,14 @@ class VoxelRenderer:
     background: float = 0.0
     sparse_depth: SparseDepth | None = None
 
+    def to(self, device: torch.device | str) -> VoxelRenderer:
+        """The same, with its points on the device that the field has been moved to."""
+        depth = self.sparse_depth
+        return replace(self, sparse_depth=None if depth is None else depth.to(device))
+
     def rays_at_once(self, chunk: int) -> int:
         """Rays of one call; no network sees their samples, so that `chunk` does not matter."""
-        return _RAYS_AT_ONCE
+        return at_once(_RAYS_AT_ONCE, self.field.density_table.device)
 
     def __call__(self, rays: Rays) -> Picture:
         """The same each time."""
