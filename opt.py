@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -112,6 +113,9 @@ class TrainOptions(SceneOptions):
     exposing them as fits their left half; by default, voxels of a place (not of an object before a
     blank background) are trained so, and measured as they are"""
 
+    distortion: float | None = None
+    """voxels: weight of the distortion loss, which draws what a ray meets together (mip-NeRF 360);
+    by default none"""
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default mse for nerf and tensorf, huber for voxels"""
     batch_size: int | None = None
@@ -212,6 +216,14 @@ class TrainOptions(SceneOptions):
         )
         _require(0 <= self.perturb <= 1, f"--perturb must be between 0 and 1, not {self.perturb}")
         _require(self.lr is None or self.lr > 0, f"--lr must be positive, not {self.lr}")
+        _require(
+            self.distortion is None or 0 <= self.distortion < math.inf,
+            f"--distortion must not be negative, nor without end: {self.distortion}",
+        )
+        _require(
+            self.distortion is None or self.model == "voxels",
+            "--distortion is a loss of --model voxels",
+        )
         _require(self.warmup_multiplier >= 1, "--warmup_multiplier must be at least 1")
         _require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
         _require(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,7 +37,10 @@ def _tensorf(options: TrainOptions, region: Region) -> TensoRF:
 
 
 def _voxels(options: TrainOptions, region: Region) -> VoxelField:
-    return VoxelField(region, options.resolution or default_resolution(region))
+    field = VoxelField(region, options.resolution or default_resolution(region))
+    if options.distortion is not None:
+        field.recipe = replace(field.recipe, distortion=options.distortion)
+    return field
 
 
 # Photos of a place are few for each thing that they show: finer cells leave holes in it.

@@ -38,6 +38,11 @@ class Lattice:
     edge: tuple[float, float, float]
     dims: tuple[int, int, int]
 
+    @property
+    def share_of_cell(self) -> float:
+        """The length of a cell, in the longest side of the region."""
+        return self.edge[0] * self.region.half[0] / (2 * max(self.region.half))
+
     def coordinates(self, x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:
         """Grid coordinates of points of the rays' space."""
         center, half, low, edge, _ = _numbers(self, x.device, x.dtype)

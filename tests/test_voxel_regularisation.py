@@ -15,6 +15,7 @@ from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
 from models.voxels.integral import RenderVoxels, Sampling
+from models.voxels.kernels import distortion
 from models.voxels.recipe import OBJECT, UNBOUNDED, recipe_for
 from models.voxels.renderer import VoxelRenderer
 from models.voxels.smoothing import Smoothing
@@ -141,6 +142,38 @@ def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
     far = gradient(100.0)
     torch.testing.assert_close(4 * gradient(200.0), far, rtol=1e-3, atol=1e-6)
     assert 0 < float(far.norm()) < 0.1 * float(gradient(0.0).norm())
+
+
+def test_distortion_is_that_of_two_surfaces():
+    weight = torch.tensor([0.3, 0.0, 0.5, 0.2])
+    s = torch.tensor([1.0, 1.5, 4.0, 7.0])
+    ray, starts = torch.tensor([0, 0, 0, 2]), torch.tensor([0, 3, 3, 4])
+    value, gradient = distortion(weight, s, 0.0, ray, starts)
+    torch.testing.assert_close(value, torch.tensor([2 * 0.3 * 0.5 * 3, 0.0, 0.0]))
+    torch.testing.assert_close(gradient, 2 * torch.tensor([0.5 * 3, 0.3 * 0.5 + 0.5 * 2.5, 0.9, 0]))
+    # A single sample is as wide as it stands for.
+    torch.testing.assert_close(
+        distortion(weight, s, 3.0, ray, starts)[0][2], torch.tensor(0.2**2 * 3 / 3)
+    )
+
+
+def test_a_recipe_with_distortion_draws_fog_together():
+    field = VoxelField(BOX, 64)
+    field.recipe = replace(field.recipe, distortion=0.5)
+    with torch.no_grad():
+        field.density_table.fill_(1.0)
+    rays = rays_at(BOX, 200)
+    optimizer = torch.optim.SGD([field.density_table], lr=100.0)
+    penalties = []
+    for _ in range(3):
+        generator = torch.Generator().manual_seed(0)
+        penalty = VoxelRenderer(field).train(rays, 0.0, 0.0, generator)["voxels"].penalty
+        assert penalty is not None
+        optimizer.zero_grad()
+        penalty.backward()
+        optimizer.step()
+        penalties.append(float(penalty.detach()))
+    assert penalties[0] > penalties[1] > penalties[2] > 0
 
 
 @pytest.mark.parametrize(("region", "backdrop"), [(BOX, True), (AROUND, False), (FORWARD, False)])

@@ -55,15 +55,18 @@ def test_the_fast_integral_is_that_of_its_twin(region):
     density, features = (table.requires_grad_() for table in some_tables(grid))
     jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(3))
     uniform = jitter.expand(8, -1)
-    *fast, count = RenderVoxels.apply(density, features, grid, rays, Sampling(uniform, exact=True))
+    how = Sampling(uniform, exact=True, distortion=True)
+    *fast, count = RenderVoxels.apply(density, features, grid, rays, how)
     plain = render_plainly(grid, density, features, rays, jitter)
     assert int(count) > 100
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
-    seen = [torch.randn(x.shape, generator=torch.Generator().manual_seed(4)) for x in plain[:2]]
-    ours = torch.autograd.grad(fast[:2], (density, features), seen)
-    theirs = torch.autograd.grad(plain[:2], (density, features), seen)
+    differentiable = (0, 1, 3)  # depth is not
+    wanted = [plain[i] for i in differentiable]
+    seen = [torch.randn(x.shape, generator=torch.Generator().manual_seed(4)) for x in wanted]
+    ours = torch.autograd.grad([fast[i] for i in differentiable], (density, features), seen)
+    theirs = torch.autograd.grad(wanted, (density, features), seen)
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(ours[1].to_dense(), theirs[1], rtol=1e-3, atol=1e-5)
 
@@ -72,8 +75,9 @@ def test_the_fast_integral_is_that_of_its_twin(region):
 def test_pictures_take_finer_steps_than_training(region):
     grid, rays = some_grid(region), rays_at(region)
     density, features = some_tables(grid)
-    *fast, count = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True, step=0.5))
-    _, _, _, fewer = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True))
+    how = Sampling(exact=True, step=0.5, distortion=True)
+    *fast, count = RenderVoxels.apply(density, features, grid, rays, how)
+    *_, fewer = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True))
     assert int(count) > 1.8 * int(fewer)
     plain = render_plainly(grid, density, features, rays, step=0.5)
     for a, b in zip(fast, plain, strict=True):
@@ -124,7 +128,7 @@ def test_a_constant_medium_dims_light_as_beer_and_lambert_have_it():
     directions = torch.tensor([[1.0, 0.0, 0.0]]).expand(count, 3)
     ones = torch.ones(count)
     rays = Rays(origins, directions, directions, 0 * ones, 9 * ones, torch.zeros(count).long())
-    feature, opacity, depth, _ = RenderVoxels.apply(density, features, grid, rays, Sampling())
+    feature, opacity, depth, *_ = RenderVoxels.apply(density, features, grid, rays, Sampling())
     thickness = 64 * math.log1p(math.exp(raw + SHIFT))
     torch.testing.assert_close(opacity, torch.full((count,), 1 - math.exp(-thickness)))
     torch.testing.assert_close(feature[:, 0], opacity, rtol=0.02, atol=0.0)
@@ -211,7 +215,7 @@ def test_a_field_grows_where_rays_see_something_and_nowhere_else():
     assert [new for _, new, _ in replaced] == [field.density_table, field.feature_table]
     assert len(field.grid) < 8 * 0.6 * cells
     rays = rays_at(BOX, 300, seed=7)
-    _, _, opacity, _ = field.render(rays, 1.0)
+    opacity = field.render(rays, 1.0).opacity
     offset = rays.origins - torch.tensor(BOX.center)
     along = (offset * rays.directions).sum(dim=1)
     miss = (offset.square().sum(dim=1) - along.square()).sqrt()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,24 @@ from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
 _EMPTY_DENSITY = -4.0
+
+
+class Rendered(NamedTuple):
+    """What rays show.
+
+    Attributes:
+        rgb: (ray, 3) before the background.
+        depth: (ray,) sum of weight times t.
+        opacity: (ray,) sum of the weights.
+        distortion: (ray,) as in kernels.distortion, in training with a recipe that wants it.
+        samples: of all rays.
+    """
+
+    rgb: Tensor
+    depth: Tensor
+    opacity: Tensor
+    distortion: Tensor
+    samples: int
 
 
 class VoxelField(nn.Module):
@@ -71,8 +90,8 @@ class VoxelField(nn.Module):
         uniform: Float[Tensor, "8 ray"] | None = None,
         stops: Stops | None = None,
         coloured: int = 1 << 60,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Colour (ray, 3), depth (sum of weight times t) and opacity (ray,); number of samples.
+    ) -> Rendered:
+        """What rays show.
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
@@ -81,11 +100,14 @@ class VoxelField(nn.Module):
         """
         step = self.recipe.step if uniform is None else 1.0
         how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops, coloured=coloured)
-        feature, opacity, depth, samples = RenderVoxels.apply(
+        if uniform is not None and self.recipe.distortion > 0:
+            how = replace(how, distortion=True)
+        feature, opacity, depth, distortion, samples = RenderVoxels.apply(
             self.density_table, self.feature_table, self.grid, rays, how
         )
         rgb = self.shader(feature, opacity, rays.viewdirs)
-        return rgb + (1 - opacity[:, None]) * background, depth, opacity, samples
+        rgb = rgb + (1 - opacity[:, None]) * background
+        return Rendered(rgb, depth, opacity, distortion, int(samples))
 
     def density(self, x: Float[Tensor, "*batch 3"]) -> tuple[Tensor, Tensor]:
         """Density before its activation, and the feature; empty cells have neither."""

@@ -32,6 +32,7 @@ class Sampling:
         step: between samples, in cells; 1 where gradients are wanted.
         stops: how far; by default to the end of the region.
         coloured: so many rays get features and depth; of the rest opacity alone is wanted.
+        distortion: whether that is wanted too.
     """
 
     uniform: Float[Tensor, "8 ray"] | None = None
@@ -41,6 +42,7 @@ class Sampling:
     step: float = 1.0
     stops: Stops | None = None
     coloured: int = 1 << 60
+    distortion: bool = False
 
     def __getitem__(self, part: slice) -> Sampling:
         """That of a part of the rays, which are walked already."""
@@ -60,12 +62,14 @@ def look(grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sa
     found = integrate(
         *(table, walk, grid.block_dims, list(grid.lattice.dims), uniform),
         *(faintest, roulette, fade, how.step, how.coloured),
+        grid.lattice.share_of_cell if how.distortion else 0.0,
     )
     return Found(*found)  # TorchScript has a type of its own for it
 
 
 class RenderVoxels(torch.autograd.Function):
-    """(density, features) -> feature, opacity and depth of each ray, and the number of samples.
+    """(density, features) -> feature, opacity, depth and distortion of each ray; and how many
+    samples they took.
 
     With random numbers there are gradients; depth takes none.
     """
@@ -73,7 +77,7 @@ class RenderVoxels(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         assert how.uniform is None or how.step == 1
         size = max(1, -(-len(rays) // parts_for(density.device)))
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
@@ -91,6 +95,7 @@ class RenderVoxels(torch.autograd.Function):
             torch.cat([part.feature for part in found]),
             torch.cat([part.opacity for part in found]),
             torch.cat([part.depth for part in found]),
+            torch.cat([part.spread for part in found]),
             samples,
         )
 
@@ -99,7 +104,8 @@ class RenderVoxels(torch.autograd.Function):
         rows = ctx.shape[0]
         done = parallel(
             lambda p: differentiate(
-                p[0], p[1], grads[0][p[2]], grads[1][p[2]], rows, not ctx.exact
+                *(p[0], p[1], grads[0][p[2]], grads[1][p[2]], grads[3][p[2]]),
+                *(rows, not ctx.exact),
             ),
             ctx.parts,
         )

@@ -23,13 +23,14 @@ def render_plainly(
     rays: Rays,
     jitter: Float[Tensor, "ray"] | None = None,
     step: float = 1.0,
-) -> tuple[Float[Tensor, "ray channel"], Float[Tensor, "ray"], Float[Tensor, "ray"]]:
-    """Feature, opacity and depth of rays, as RenderVoxels computes them.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Feature (ray, channel), opacity (ray,), depth and distortion of rays, as of RenderVoxels.
 
     1. Samples `step` cells apart, in occupied cells (marching).
     2. Density and feature at each, from the eight corners of its cell on every lattice.
     3. Weights w_i = T_i (1 - exp(-sigma_i step)), density being that of a cell (NeRF, equation 3).
     4. Sums of w_i times feature, 1 and t_i.
+    5. Distortion (mip-NeRF 360, equation 15), of places in sides of the region.
     """
     walk = grid.lattice.walk(rays)
     samples = grid.march(walk, jitter, step)
@@ -44,11 +45,17 @@ def render_plainly(
     sigma = raw.new_zeros(len(rays), longest).index_put((samples.ray, place), F.softplus(raw))
     weights = composite_weights(sigma, torch.full_like(sigma, step))[samples.ray, place]
 
+    s = samples.s.to(raw.dtype) * grid.lattice.share_of_cell
+    same = samples.ray[:, None] == samples.ray
+    pairs = weights[:, None] * weights * (s[:, None] - s).abs() * same
+    apart = pairs.sum(dim=1) + weights**2 * step * grid.lattice.share_of_cell / 3
+
     def of_ray(values: Tensor) -> Tensor:
         total = values.new_zeros(len(rays), *values.shape[1:])
         return total.index_add(0, samples.ray, values)
 
-    return of_ray(weights[:, None] * found), of_ray(weights), of_ray(weights * t)
+    feature = of_ray(weights[:, None] * found)
+    return feature, of_ray(weights), of_ray(weights * t), of_ray(apart)
 
 
 def interpolate(

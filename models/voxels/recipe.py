@@ -43,6 +43,8 @@ class Recipe:
         fade: within this distance of a camera, in halves of the region, the density's gradient
             falls with its square: there a cell is hit by more rays, of fewer cameras (Philip and
             Deschaintre 2023, Floaters No More). 0 is off.
+        distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
+            draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
             random; what it averages over thousands of steps, a picture shows at once.
         backdrop: a ray that meets nothing shows the scene's background; without one, what a ray
@@ -55,6 +57,7 @@ class Recipe:
     directions: float = 1.0
     views: int = 0
     fade: float = 0.0
+    distortion: float = 0.0
     step: float = 1.0
     backdrop: bool = True
 

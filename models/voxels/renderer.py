@@ -34,7 +34,8 @@ class VoxelRendering(Picture):
 
     Attributes:
         samples: how many it took, those towards known points among them.
-        penalty: for fog before points that are known, and for seeing through them.
+        penalty: for fog before points that are known, and for seeing through them; and for what
+            is spread out along a ray.
     """
 
     samples: int
@@ -67,7 +68,7 @@ class VoxelRenderer:
     def __call__(self, rays: Rays) -> Picture:
         """The same each time."""
         with torch.no_grad():
-            rgb, depth, opacity, _ = self.field.render(rays, self.background)
+            rgb, depth, opacity, *_ = self.field.render(rays, self.background)
             if not self.field.recipe.backdrop:
                 # What is left of the light would meet what the ray has met, too.
                 seen = rgb - (1 - opacity[:, None]) * self.background
@@ -94,8 +95,11 @@ class VoxelRenderer:
                 behind = F.pad(behind, (0, 0, 0, len(others)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
-        rgb, depth, opacity, samples = self.field.render(rays, behind, uniform, stops, count)
+        shown = self.field.render(rays, behind, uniform, stops, count)
+        rgb, depth, opacity = (x[:count] for x in (shown.rgb, shown.depth, shown.opacity))
         if wanted is not None:
-            penalty = _FOG * (opacity[count:] - wanted).abs().mean()
-            rgb, depth, opacity = rgb[:count], depth[:count], opacity[:count]
-        return {"voxels": VoxelRendering(rgb, depth, opacity, int(samples), penalty)}
+            penalty = _FOG * (shown.opacity[count:] - wanted).abs().mean()
+        if self.field.recipe.distortion > 0:
+            apart = self.field.recipe.distortion * shown.distortion[:count].mean()
+            penalty = apart if penalty is None else penalty + apart
+        return {"voxels": VoxelRendering(rgb, depth, opacity, shown.samples, penalty)}

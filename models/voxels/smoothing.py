@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..parallel import unlocked
+from ..parallel import at_once, unlocked
 from .grid import VoxelGrid
 
 
@@ -23,8 +23,10 @@ class Smoothing:
         rate: share of a difference that is evened out each time. It must stay under 1 / 6, where
             six neighbours' pulls overshoot as far as they were off.
         edge: difference from which the pull is constant.
-        parts: a table is gone through in so many steps, a part in each. Twice as often at half the
-            rate is the same, and twice as much work.
+        parts: a table is gone through in so many steps of a processor, a part in each. Twice as
+            often at half the rate is the same, and twice as much work. It goes by samples, not
+            steps: with four times the samples in a step, and no more smoothing, the toy on a floor
+            had 20.9 instead of 22.1 dB after 2000 steps; with four times the smoothing 21.9.
     """
 
     rate: float
@@ -38,8 +40,8 @@ class Smoothing:
         Args:
             share: factor of the rate.
         """
-        size = len(grid.levels[0].corners)
-        begin, end = (size * (number % self.parts + i) // self.parts for i in (0, 1))
+        size, parts = len(grid.levels[0].corners), max(1, self.parts // at_once(1, table.device))
+        begin, end = (size * (number % parts + i) // parts for i in (0, 1))
         change = pull(table, grid.neighbours[:, begin:end], begin, self.edge)
         table[begin:end].add_(change, alpha=self.rate * share)
 
