@@ -41,7 +41,7 @@ class Walk(NamedTuple):
     edge: Tensor
 
 
-def of_rays(walk: Walk, part: slice) -> Walk:
+def of_rays(walk: Walk, part: slice | Tensor) -> Walk:
     """Some of the rays."""
     nearest = walk.nearest[part] if walk.nearest.numel() else walk.nearest
     return walk._replace(

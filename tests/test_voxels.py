@@ -17,6 +17,7 @@ from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
 from models.voxels.integral import RenderVoxels, Sampling
 from models.voxels.kernels import SHIFT, sums_along_rays
+from models.voxels.picture import show
 from models.voxels.plain import interpolate, render_plainly
 
 BOX = Region((0.1, -0.2, 0.3), (1.0, 1.0, 1.0))
@@ -75,13 +76,25 @@ def test_the_fast_integral_is_that_of_its_twin(region):
 def test_pictures_take_finer_steps_than_training(region):
     grid, rays = some_grid(region), rays_at(region)
     density, features = some_tables(grid)
-    how = Sampling(exact=True, step=0.5, distortion=True)
-    *fast, count = RenderVoxels.apply(density, features, grid, rays, how)
-    *_, fewer = RenderVoxels.apply(density, features, grid, rays, Sampling(exact=True))
-    assert int(count) > 1.8 * int(fewer)
-    plain = render_plainly(grid, density, features, rays, step=0.5)
+    *fast, count = show(density, features, grid, rays, Sampling(exact=True, step=0.5))
+    *_, fewer = show(density, features, grid, rays, Sampling(exact=True))
+    assert count > 1.8 * fewer
+    plain = render_plainly(grid, density, features, rays, step=0.5)[:3]
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@REGIONS
+def test_pictures_end_where_nothing_behind_can_be_seen(region):
+    grid, rays = some_grid(region, cells=70, share=0.9), rays_at(region, 400)
+    density, features = some_tables(grid)
+    *fast, fewer = show(density - 1.5, features, grid, rays, Sampling(faintest=0.0))
+    *exact, _ = show(density - 1.5, features, grid, rays, Sampling(exact=True))
+    *_, count = show(density - 50, features, grid, rays, Sampling())
+    assert fewer < 0.7 * count
+    scale = (2 * float(features.abs().max()), 1.0, float(exact[2].max()))  # of two lattices
+    for a, b, largest in zip(fast, exact, scale, strict=True):
+        assert float((a - b).abs().max()) < 1.1e-3 * largest
 
 
 def test_the_twins_gradients_are_those_of_finite_differences():
@@ -128,7 +141,7 @@ def test_a_constant_medium_dims_light_as_beer_and_lambert_have_it():
     directions = torch.tensor([[1.0, 0.0, 0.0]]).expand(count, 3)
     ones = torch.ones(count)
     rays = Rays(origins, directions, directions, 0 * ones, 9 * ones, torch.zeros(count).long())
-    feature, opacity, depth, *_ = RenderVoxels.apply(density, features, grid, rays, Sampling())
+    feature, opacity, depth, _ = show(density, features, grid, rays, Sampling())
     thickness = 64 * math.log1p(math.exp(raw + SHIFT))
     torch.testing.assert_close(opacity, torch.full((count,), 1 - math.exp(-thickness)))
     torch.testing.assert_close(feature[:, 0], opacity, rtol=0.02, atol=0.0)

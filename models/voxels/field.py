@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +21,7 @@ from .grid import VoxelGrid
 from .growth import first_grid, next_grid
 from .integral import RenderVoxels, Sampling
 from .kernels import SHIFT
+from .picture import show
 from .recipe import recipe_for
 from .shader import Shader
 
@@ -98,13 +98,22 @@ class VoxelField(nn.Module):
             stops: how far rays are followed; by default to the end of the region.
             coloured: so many rays get colours and depths; of the rest opacity alone is wanted.
         """
-        step = self.recipe.step if uniform is None else 1.0
-        how = Sampling(uniform, fade=self.recipe.fade, step=step, stops=stops, coloured=coloured)
-        if uniform is not None and self.recipe.distortion > 0:
-            how = replace(how, distortion=True)
-        feature, opacity, depth, distortion, samples = RenderVoxels.apply(
-            self.density_table, self.feature_table, self.grid, rays, how
-        )
+        tables = self.density_table, self.feature_table
+        if uniform is None:
+            how = Sampling(step=self.recipe.step, stops=stops)
+            feature, opacity, depth, samples = show(*tables, self.grid, rays, how)
+            distortion = torch.zeros_like(opacity)
+        else:
+            how = Sampling(
+                uniform,
+                fade=self.recipe.fade,
+                stops=stops,
+                coloured=coloured,
+                distortion=self.recipe.distortion > 0,
+            )
+            feature, opacity, depth, distortion, samples = RenderVoxels.apply(
+                *tables, self.grid, rays, how
+            )
         rgb = self.shader(feature, opacity, rays.viewdirs)
         rgb = rgb + (1 - opacity[:, None]) * background
         return Rendered(rgb, depth, opacity, distortion, int(samples))

@@ -71,14 +71,15 @@ class RenderVoxels(torch.autograd.Function):
     """(density, features) -> feature, opacity, depth and distortion of each ray; and how many
     samples they took.
 
-    With random numbers there are gradients; depth takes none.
+    Of a training step, with its random numbers; depth takes no gradient.
     """
 
     @staticmethod
     def forward(
         ctx: Any, density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        assert how.uniform is None or how.step == 1
+        assert how.uniform is not None
+        assert how.step == 1
         size = max(1, -(-len(rays) // parts_for(density.device)))
         slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
         # Of all rays at once: its operations are so short that threads would wait for one another.
@@ -86,9 +87,8 @@ class RenderVoxels(torch.autograd.Function):
         found = parallel(
             lambda part: look(grid, density, features, of_rays(walk, part), how[part]), slices
         )
-        if how.uniform is not None:
-            ctx.parts = [(f, how.uniform[:, s], s) for f, s in zip(found, slices, strict=True)]
-            ctx.shape, ctx.exact = features.shape, how.exact
+        ctx.parts = [(f, how.uniform[:, s], s) for f, s in zip(found, slices, strict=True)]
+        ctx.shape, ctx.exact = features.shape, how.exact
         samples = torch.tensor(sum(len(part.ray) for part in found))
         ctx.mark_non_differentiable(samples)
         return (

@@ -13,11 +13,10 @@ from datasets.rays import Rays
 from datasets.sightings import SparseDepth
 
 from ..compositing import Picture
-from ..parallel import at_once
 from .field import VoxelField
 
-# Packed samples of so many rays stay near the processor.
-_RAYS_AT_ONCE = 16384
+# Packed samples of so many rays stay near a processor, or take some 1.5 GB of a GPU.
+_RAYS_AT_ONCE, _RAYS_OF_GPU = 16384, 65536
 # Where a ray of a place without a backdrop meets less than this, it shows grey.
 _SOMETHING, _NOTHING = 0.05, 0.5
 
@@ -63,7 +62,8 @@ class VoxelRenderer:
 
     def rays_at_once(self, chunk: int) -> int:
         """Rays of one call; no network sees their samples, so that `chunk` does not matter."""
-        return at_once(_RAYS_AT_ONCE, self.field.density_table.device)
+        on_cpu = self.field.density_table.device.type == "cpu"
+        return _RAYS_AT_ONCE if on_cpu else _RAYS_OF_GPU
 
     def __call__(self, rays: Rays) -> Picture:
         """The same each time."""

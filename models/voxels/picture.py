@@ -1,0 +1,65 @@
+"""A picture of a voxel grid: rays are followed in stretches, as far as there is light left."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datasets.rays import Rays
+
+from ..parallel import parallel, parts_for
+from ..walk import Walk, of_rays
+from .grid import VoxelGrid
+from .integral import Sampling, look
+
+# Half of the samples in a trained scene lie behind something opaque.
+_STRETCHES = 4
+# A ray ends where no more light than this is left: its colour is off by no more.
+_HIDDEN = 1e-3
+
+
+class Shown(NamedTuple):
+    """Feature (ray, channel), opacity (ray,) and depth (ray,) of rays; samples of all of them."""
+
+    feature: Tensor
+    opacity: Tensor
+    depth: Tensor
+    samples: int
+
+
+@torch.no_grad()
+def show(density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling) -> Shown:
+    """What rays show, the same each time; what RenderVoxels finds, but for what is hidden."""
+    walk = grid.lattice.walk(rays, how.stops)
+    size = max(1, -(-len(rays) // parts_for(density.device)))
+    parts = [of_rays(walk, slice(i, i + size)) for i in range(0, max(1, len(rays)), size)]
+    shown = parallel(lambda part: _front_to_back(grid, density, features, part, how), parts)
+    feature, opacity, depth, samples = zip(*shown, strict=True)
+    return Shown(torch.cat(feature), torch.cat(opacity), torch.cat(depth), sum(samples))
+
+
+def _front_to_back(
+    grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sampling
+) -> Shown:
+    count, device = len(walk.start), density.device
+    feature = density.new_zeros(count, features.shape[1])
+    depth, light = density.new_zeros(count), density.new_ones(count)
+    samples = 0
+    # Whole segments of eight samples, so that these are where they would be in a single stretch.
+    segment = 8 * how.step
+    length = ((walk.end - walk.start) / (segment * _STRETCHES)).ceil().clamp_min(1) * segment
+    left = torch.arange(count, device=device)
+    for number in range(_STRETCHES):
+        some = of_rays(walk, left)
+        start = some.start + number * length[left]
+        end = torch.minimum(some.end, start + length[left])
+        found = look(grid, density, features, some._replace(start=start, end=end), how)
+        arriving = light[left]
+        feature.index_add_(0, left, arriving[:, None] * found.feature)
+        depth.index_add_(0, left, arriving * found.depth)
+        light[left] = arriving * (1 - found.opacity)
+        samples += len(found.ray)
+        left = left[light[left] > (0.0 if how.exact else _HIDDEN)]
+    return Shown(feature, 1 - light, depth, samples)
