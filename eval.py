@@ -26,7 +26,7 @@ from metrics import psnr, ssim
 from models import build_fields, build_renderer, change_sampler, sampler_of
 from models.appearance import match_halves
 from models.depth import surface_distance
-from models.parallel import prefer_parts, prefer_tensor_cores
+from models.parallel import prefer_parts
 from models.rendering import ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
 from published import published_psnr
@@ -178,7 +178,6 @@ def load_renderer(
 ) -> ImageRenderer:
     """The fields of the checkpoint, ready to render."""
     prefer_parts(device, trained.model == "voxels")
-    prefer_tensor_cores(device)
     sampler = from_plain(TrainOptions, checkpoint.options).sampler
     fields: dict[str, Any] = dict(build_fields(replace(trained, sampler=sampler), scene))
     for name, field in fields.items():

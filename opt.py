@@ -150,7 +150,7 @@ class TrainOptions(SceneOptions):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     """device; auto takes a GPU where there is one"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """arithmetic; on NVIDIA's GPUs 32-true multiplies in TF32"""
+    """arithmetic; on NVIDIA's GPUs training with 32-true multiplies in TF32"""
     compile: bool = False
     """compile the networks with torch.compile"""
     seed: int = 0

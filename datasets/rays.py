@@ -68,9 +68,6 @@ class Stops:
     t: Float[Tensor, "ray"]
     cells: Float[Tensor, "ray"]
 
-    def __getitem__(self, index: slice) -> Stops:
-        return Stops(self.t[index], self.cells[index])
-
     def after(self, count: int) -> Stops:
         """The same behind `count` rays that are followed to their end."""
         return Stops(F.pad(self.t, (count, 0), value=torch.inf), F.pad(self.cells, (count, 0)))

@@ -8,6 +8,7 @@ operation takes; a chain that TorchScript runs holds no lock.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
 import warnings
@@ -23,7 +24,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Shapes change from step to step: to compile operations into one for each of them takes seconds, on
 # a GPU, and gains nothing on a processor.
-torch.jit.set_fusion_strategy([])
+with contextlib.suppress(AttributeError, NotImplementedError):  # as below
+    torch.jit.set_fusion_strategy([])
 
 # As many as PyTorch was started with; a caller may since have set its own thread to one.
 CORES = torch.get_num_threads()

@@ -40,7 +40,8 @@ class Lattice:
 
     @property
     def share_of_cell(self) -> float:
-        """The length of a cell, in the longest side of the region."""
+        """The length of a cell along x, in the longest side of the region. (In NDC a cell is longer
+        along z.)"""
         return self.edge[0] * self.region.half[0] / (2 * max(self.region.half))
 
     def coordinates(self, x: Float[Tensor, "*point 3"]) -> Float[Tensor, "*point 3"]:

@@ -135,3 +135,19 @@ def test_its_state_is_saved_and_read_back(tmp_path):
         parameter.grad = sparse(torch.tensor([3, 3, 8]), gradient(5, rows=3))
         optimizer_.step()
     assert torch.equal(ours, again)
+
+
+def test_half_precision_s_scale_is_undone_and_overflowing_steps_are_skipped():
+    ours, dense = table(1), table(1)
+    optimizer = lazy(ours, dense)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for value, skipped in ((0.1, False), (float("inf"), True)):
+        before = ours.detach().clone()
+        scaler.scale(torch.zeros(1))  # it learns of the device
+        grad = torch.full((ROWS, CHANNELS), value * 1024)
+        ours.grad, dense.grad = sparse(torch.arange(ROWS), grad), grad.clone()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(ours, before) is skipped
+        torch.testing.assert_close(ours, dense)
+        torch.testing.assert_close(optimizer.state[ours]["exp_avg"], torch.full_like(ours, 0.01))

@@ -72,6 +72,28 @@ def test_the_fast_integral_is_that_of_its_twin(region):
     torch.testing.assert_close(ours[1].to_dense(), theirs[1], rtol=1e-3, atol=1e-5)
 
 
+def test_what_is_hidden_takes_no_steps_of_rounding():
+    """Adam takes a full step however small a gradient is: its sign must be right."""
+    grid, rays = some_grid(BOX, cells=24, share=1.0), rays_at(BOX, 60)
+    _, features = some_tables(grid)
+    jitter = torch.full((len(rays),), 0.5)
+    how = Sampling(jitter.expand(8, -1), exact=True)
+    grads = []
+    for dtype in (torch.float32, torch.float64):
+        density = torch.full((grid.size, 1), 3.0, dtype=dtype, requires_grad=True)
+        if dtype == torch.float32:
+            out = RenderVoxels.apply(density, features, grid, rays, how)
+        else:
+            out = render_plainly(grid, density, features.to(dtype), rays, jitter)
+        grads.append(torch.autograd.grad(out[0].sum(), density)[0].double())
+    ours, exact = grads
+    size = exact.abs() / exact.abs().max()
+    small = (size > 1e-7) & (size < 1e-5)
+    assert int(small.sum()) > 100
+    error = (ours - exact).abs()[small] / exact.abs()[small]
+    assert float(error.median()) < 1e-3
+
+
 @REGIONS
 def test_pictures_take_finer_steps_than_training(region):
     grid, rays = some_grid(region), rays_at(region)
@@ -257,3 +279,13 @@ def test_the_grid_spans_its_cells_and_an_empty_border():
     assert len(grid) == 1000
     one = interpolate(grid, torch.ones(grid.size, 1) / 2, grid.march(lattice.walk(rays_at(BOX))))
     torch.testing.assert_close(one, torch.ones_like(one))
+
+
+def test_a_field_moves_to_where_there_is_no_double_precision():
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        assert tensor.dtype != torch.float64
+        return tensor
+
+    field = VoxelField(BOX, 24)
+    box = field.state_dict()["box"]
+    assert torch.equal(field._apply(move).state_dict()["box"], box)

@@ -67,6 +67,9 @@ class LazyAdam(torch.optim.Adam):
 
     def __init__(self, groups: Iterable[dict[str, Any]], betas: tuple[float, float]) -> None:
         super().__init__(groups, lr=1e-3, betas=betas, eps=1e-12, fused=True)
+        # Torch's fused step undoes the scale of half precision's gradients by itself; rows know of
+        # none, so that the scaler has to.
+        self._step_supports_amp_scaling = False
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -88,8 +91,7 @@ class LazyAdam(torch.optim.Adam):
             state["step"] = 0.0
             state["exp_avg"] = torch.zeros_like(table)
             state["exp_avg_sq"] = torch.zeros_like(table)
-        state["step"] += 1
-        count = float(state["step"])
+        count = state["step"] = float(state["step"]) + 1  # a checkpoint's is a tensor
         beta1, beta2 = group["betas"]
         rate = group["lr"] / (1 - beta1**count)
         scale = (1 - beta2**count) ** -0.5

@@ -199,7 +199,10 @@ class VoxelField(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Take the grid along to another device."""
+        # Not every device has its double precision, and none needs it.
+        box = self._buffers.pop("box")
         module = super()._apply(fn, recurse)
+        self._buffers["box"] = box
         if self.grid.mask.device != self.density_table.device:
             mask = self.grid.mask.to(self.density_table.device)
             self.grid = VoxelGrid(self.grid.lattice, mask)

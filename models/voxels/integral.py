@@ -81,7 +81,7 @@ class RenderVoxels(torch.autograd.Function):
         assert how.uniform is not None
         assert how.step == 1
         size = max(1, -(-len(rays) // parts_for(density.device)))
-        slices = [slice(begin, begin + size) for begin in range(0, len(rays), size)]
+        slices = [slice(i, i + size) for i in range(0, max(1, len(rays)), size)]
         # Of all rays at once: its operations are so short that threads would wait for one another.
         walk = grid.lattice.walk(rays, how.stops)
         found = parallel(

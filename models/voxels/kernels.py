@@ -134,6 +134,9 @@ def sums_along_rays(
 ) -> tuple[Tensor, Tensor]:
     """Sums (sample,) of each ray's values up to each sample, itself included; and of whole rays.
 
+    In double precision, where the device has it: what is left of a ray is a small difference of
+    them, and Adam takes a full step where a gradient is nothing but rounding.
+
     Args:
         rectangle: sum in a rectangle (ray, sample) instead, as a device must that has no double
             precision, which a running sum over all rays needs.
@@ -149,8 +152,7 @@ def sums_along_rays(
         return sums.view(-1).index_select(0, place), total
     running = F.pad(values.cumsum(0, dtype=torch.float64), [1, 0])
     at_start = running.index_select(0, starts)
-    total = (at_start[1:] - at_start[:-1]).float()
-    return (running[1:] - at_start.index_select(0, ray)).float(), total
+    return running[1:] - at_start.index_select(0, ray), at_start[1:] - at_start[:-1]
 
 
 @unlocked
@@ -173,9 +175,9 @@ def distortion(
     farther = (all_moments.index_select(0, ray) - moments) - s * (
         all_weights.index_select(0, ray) - weights
     )
-    gradient = (nearer + farther).mul_(2).add_(weight, alpha=2 / 3 * length)
-    value = torch.zeros_like(all_weights).index_add_(0, ray, 0.5 * weight * gradient)
-    return value, gradient
+    gradient = (nearer + farther).float().mul_(2).add_(weight, alpha=2 / 3 * length)
+    value = torch.zeros_like(all_weights).float()
+    return value.index_add_(0, ray, 0.5 * weight * gradient), gradient
 
 
 @unlocked
@@ -211,11 +213,12 @@ def integrate(
     raw = F.embedding_bag(rows, table.density, mode="sum", per_sample_weights=weights).view(-1)
     raw.add_(-6.0)
     thickness = F.softplus(raw).mul_(step)
-    passed, total = sums_along_rays(thickness, ray, starts)
+    so_far, total = sums_along_rays(thickness, ray, starts)
+    passed = so_far.float()
     # What arrives at a sample, and the share of it that the sample takes.
     weight = (thickness - passed).exp_().mul_(torch.expm1(-thickness).neg_())
     passed.neg_().exp_()
-    opacity = -torch.expm1(-total)
+    opacity = -torch.expm1(-total.float())
 
     featured = weight
     if coloured < opacity.size(0):
@@ -289,7 +292,7 @@ def differentiate(
 
     so_far, total = sums_along_rays(grad_weight * found.weight, ray, found.starts)
     total.sub_(grad_opacity * (1 - found.opacity))
-    later = total.index_select(0, ray).sub_(so_far)
+    later = total.index_select(0, ray).sub_(so_far).float()
     grad_raw = torch.sigmoid(found.raw).mul_(grad_weight.mul_(found.passed).sub_(later))
     if found.scale.numel() > 0:
         grad_raw.mul_(found.scale)

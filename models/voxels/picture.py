@@ -16,7 +16,7 @@ from .integral import Sampling, look
 
 # Half of the samples in a trained scene lie behind something opaque.
 _STRETCHES = 4
-# A ray ends where no more light than this is left: its colour is off by no more.
+# A ray ends where no more light than this is left: it lacks that share of what is behind.
 _HIDDEN = 1e-3
 
 

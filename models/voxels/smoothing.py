@@ -24,9 +24,11 @@ class Smoothing:
             six neighbours' pulls overshoot as far as they were off.
         edge: difference from which the pull is constant.
         parts: a table is gone through in so many steps of a processor, a part in each. Twice as
-            often at half the rate is the same, and twice as much work. It goes by samples, not
-            steps: with four times the samples in a step, and no more smoothing, the toy on a floor
-            had 20.9 instead of 22.1 dB after 2000 steps; with four times the smoothing 21.9.
+            often at half the rate is the same, and twice as much work. A GPU's steps, with more
+            samples, smooth as much more (not by what a step really took: --batch_size and several
+            processes change nothing here). On the toy on a floor, four times the samples with no
+            more smoothing had 20.9 instead of 22.1 dB after 2000 steps, with four times as much
+            21.9.
     """
 
     rate: float
