@@ -109,6 +109,7 @@ class NeRFSystem(LightningModule):
                 field.color = torch.compile(field.color)  # type: ignore[method-assign]
         if isinstance(self.nerf_coarse, VoxelField):
             self.nerf_coarse.begin(self.scene.cameras[self.scene.splits["train"]])
+            self.nerf_coarse.unseen.copy_(self.train_photos.mean_colour())
         depth = None
         if self.options.model == "voxels":
             depth = sparse_depth(self.scene, self.train_photos)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from datasets.images import Photos
 from datasets.rays import Rays
 from datasets.region import Region
 from models.space import Lattice
@@ -181,7 +182,7 @@ def test_sums_of_packed_samples_are_those_of_each_ray(rectangle):
     values = torch.rand(9, generator=torch.Generator().manual_seed(0))
     ray = torch.tensor([0, 0, 0, 2, 2, 3, 3, 3, 3])
     starts = torch.tensor([0, 3, 3, 5, 9])
-    so_far, total = sums_along_rays(values, ray, starts, rectangle)
+    so_far, total = (sums.float() for sums in sums_along_rays(values, ray, starts, rectangle))
     for i in range(4):
         own = values[starts[i] : starts[i + 1]]
         torch.testing.assert_close(so_far[starts[i] : starts[i + 1]], own.cumsum(0))
@@ -289,3 +290,18 @@ def test_a_field_moves_to_where_there_is_no_double_precision():
     field = VoxelField(BOX, 24)
     box = field.state_dict()["box"]
     assert torch.equal(field._apply(move).state_dict()["box"], box)
+
+
+def test_fields_of_before_they_knew_what_is_unseen_load():
+    field = VoxelField(AROUND, 64)
+    state = field.state_dict()
+    del state["unseen"]
+    fresh = VoxelField(AROUND, 64)
+    fresh.load_state_dict(state)
+    assert fresh.unseen.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_the_mean_colour_is_of_the_pixels_that_masks_leave():
+    pixels = torch.tensor([[0, 0, 255], [255, 51, 255], [7, 7, 7]], dtype=torch.uint8)
+    photos = Photos(pixels, torch.tensor([3]), torch.tensor([0, 3]), torch.tensor([1, 1, 0]).bool())
+    torch.testing.assert_close(photos.mean_colour(), torch.tensor([0.5, 0.1, 1.0]))

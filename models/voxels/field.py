@@ -62,6 +62,7 @@ class VoxelField(nn.Module):
     """
 
     stage: Tensor
+    unseen: Tensor
 
     def __init__(
         self, region: Region, resolution: int, channels: int = 8, hidden: int = 32
@@ -70,6 +71,8 @@ class VoxelField(nn.Module):
         self.region, self.resolution = region, resolution
         self.recipe = recipe_for(region)
         self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
+        # What nobody has seen most likely looks like.
+        self.register_buffer("unseen", torch.full((3,), 0.5))
         self._adopt(first_grid(region, resolution / self.recipe.stages[0].coarseness))
         self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
         features = torch.zeros(self.grid.size, channels)
@@ -221,6 +224,7 @@ class VoxelField(nn.Module):
             channels = self.feature_table.shape[1]
             self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1, device=device))
             self.feature_table = nn.Parameter(torch.zeros(self.grid.size, channels, device=device))
+        state_dict.setdefault(prefix + "unseen", self.unseen)  # earlier fields had none
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

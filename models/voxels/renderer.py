@@ -17,8 +17,9 @@ from .field import VoxelField
 
 # Packed samples of so many rays stay near a processor, or take some 1.5 GB of a GPU.
 _RAYS_AT_ONCE, _RAYS_OF_GPU = 16384, 65536
-# Where a ray of a place without a backdrop meets less than this, it shows grey.
-_SOMETHING, _NOTHING = 0.05, 0.5
+# What a ray meets is not to be relied on where it meets less than this, and not at all where it
+# meets next to nothing: such colours belong to the fringes of things that few photos show.
+_SOMETHING, _LEAST = 0.5, 1e-3
 
 
 # To so many of a training step's rays comes a pair towards a point that is known,
@@ -70,11 +71,18 @@ class VoxelRenderer:
         with torch.no_grad():
             rgb, depth, opacity, *_ = self.field.render(rays, self.background)
             if not self.field.recipe.backdrop:
-                # What is left of the light would meet what the ray has met, too.
-                seen = rgb - (1 - opacity[:, None]) * self.background
-                found = opacity[:, None].clamp_min(_SOMETHING)
-                rgb = seen / found + (1 - opacity[:, None] / found) * _NOTHING
+                rgb = self._without_backdrop(rgb, opacity[:, None])
         return Picture(rgb, depth, opacity)
+
+    def _without_backdrop(
+        self, rgb: Float[Tensor, "ray 3"], opacity: Float[Tensor, "ray 1"]
+    ) -> Float[Tensor, "ray 3"]:
+        """What is left of the light would meet what the ray has met, too; or, where that is too
+        little to tell, something of the photos' mean colour."""
+        seen = rgb - (1 - opacity) * self.background
+        own = (seen / opacity.clamp_min(_LEAST)).clamp(0, 1)
+        trust = (opacity / _SOMETHING).clamp_max(1)
+        return opacity * own + (1 - opacity) * torch.lerp(self.field.unseen, own, trust)
 
     def train(
         self,
