@@ -57,14 +57,14 @@ def main() -> None:
     print(f"{out}: {len(gains)} photos, gains {gains.min():.2f} to {gains.max():.2f}")
     if options.steps == 0:
         return
-    for name, flags in (("plain", []), ("appearance", ["--encode_appearance"])):
+    for name, wanted in (("plain", "false"), ("appearance", "true")):
         run_name = f"changing_light_{name}"
         one_file = (out / "transforms.json").exists()
         command = [sys.executable, str(ROOT / "train.py"), "--root_dir", str(out)]
         command += ["--dataset_name", "transforms" if one_file else "blender"]
         command += ["--exp_name", run_name, "--max_steps", str(options.steps)]
         command += ["--val_every_steps", str(options.steps), "--seed", str(options.seed)]
-        command += [*flags, *shlex.split(options.train_flags)]
+        command += ["--encode_appearance", wanted, *shlex.split(options.train_flags)]
         if subprocess.run(command, check=False).returncode:
             raise UserError(f"the training {run_name} failed; its own line above says why")
         whole, matched = held_out_psnr(run_name)
