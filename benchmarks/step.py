@@ -29,7 +29,7 @@ from torch import Tensor
 
 from datasets.loader import RayLoader
 from errors import UserError, run_command
-from models.parallel import parallel, parts_for
+from models.parallel import parallel, shares
 from models.voxels.field import VoxelField
 from models.voxels.integral import Sampling, look
 from models.voxels.renderer import VoxelRenderer
@@ -225,8 +225,7 @@ def measure(system: System, steps: int) -> dict[str, float]:
 def replay(field: VoxelField, rays: Any, generator: Any, timed: Any) -> None:
     """Parts of the forward pass by themselves, in as many threads as it takes."""
     grid = field.grid
-    size = -(-len(rays) // parts_for(rays.origins.device))
-    slices = [slice(i, i + size) for i in range(0, len(rays), size)]
+    slices = shares(len(rays), rays.origins.device)
     random = torch.rand(8, len(rays), generator=generator, device=rays.origins.device)
     uniforms = [random[:, part] for part in slices]
     every = list(range(len(slices)))

@@ -52,6 +52,12 @@ def parts_for(device: torch.device) -> int:
     return CORES if device.type == "cpu" else 1
 
 
+def shares(count: int, device: torch.device) -> list[slice]:
+    """A batch of `count`, cut into parts for the device; one empty part of nothing."""
+    size = max(1, -(-count // parts_for(device)))
+    return [slice(i, i + size) for i in range(0, max(1, count), size)]
+
+
 def at_once(count: int, device: torch.device) -> int:
     """How many points or rays to go through at once, where it is for us to say.
 

@@ -13,7 +13,7 @@ from datasets.rays import Rays
 from datasets.region import Region
 
 from ..occupancy import dilate
-from ..parallel import parallel, parts_for
+from ..parallel import parallel, shares
 from ..space import Lattice
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
@@ -117,8 +117,7 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
 
     for _ in range(0, _LOOKS, _AT_ONCE):
         walk = grid.lattice.walk(draw(_AT_ONCE))
-        size = -(-_AT_ONCE // parts_for(density.device))
-        parts = [of_rays(walk, slice(i, i + size)) for i in range(0, _AT_ONCE, size)]
+        parts = [of_rays(walk, part) for part in shares(_AT_ONCE, density.device)]
         for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)

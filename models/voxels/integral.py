@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets.rays import Rays, Stops
 
-from ..parallel import parallel, parts_for
+from ..parallel import parallel, shares
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
 from .kernels import Found, Table, differentiate, integrate
@@ -80,8 +80,7 @@ class RenderVoxels(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         assert how.uniform is not None
         assert how.step == 1
-        size = max(1, -(-len(rays) // parts_for(density.device)))
-        slices = [slice(i, i + size) for i in range(0, max(1, len(rays)), size)]
+        slices = shares(len(rays), density.device)
         # Of all rays at once: its operations are so short that threads would wait for one another.
         walk = grid.lattice.walk(rays, how.stops)
         found = parallel(

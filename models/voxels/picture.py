@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets.rays import Rays
 
-from ..parallel import parallel, parts_for
+from ..parallel import parallel, shares
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
 from .integral import Sampling, look
@@ -33,8 +33,7 @@ class Shown(NamedTuple):
 def show(density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sampling) -> Shown:
     """What rays show, the same each time; what RenderVoxels finds, but for what is hidden."""
     walk = grid.lattice.walk(rays, how.stops)
-    size = max(1, -(-len(rays) // parts_for(density.device)))
-    parts = [of_rays(walk, slice(i, i + size)) for i in range(0, max(1, len(rays)), size)]
+    parts = [of_rays(walk, part) for part in shares(len(rays), density.device)]
     shown = parallel(lambda part: _front_to_back(grid, density, features, part, how), parts)
     feature, opacity, depth, samples = zip(*shown, strict=True)
     return Shown(torch.cat(feature), torch.cat(opacity), torch.cat(depth), sum(samples))
