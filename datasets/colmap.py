@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from .poses import (
     is_forward_facing,
 )
 from .scene import Scene, make_cameras, scene_name
-from .sparse import camera_to_world, depth_bounds, read_model, registered, sightings
+from .sparse import camera_to_world, depth_bounds, read_model, registered, sightings_beside
 from .views import (
     Intrinsics,
     around_subject,
@@ -81,7 +82,7 @@ def load_colmap(options: SceneOptions) -> Scene:
         else bounds_of((near / units, min(8 * near, far) / units), options, units),
         to_input=to_input,
         up=up,
-        sightings=sightings(model, images, to_input),
+        sightings=partial(sightings_beside, root, poses, to_input),
     ).resized(options.img_wh)
 
 

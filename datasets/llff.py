@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def load_llff(options: SceneOptions) -> Scene:
     to_input = average_pose(poses) @ np.diag([units, units, units, 1.0])
     # Few of these files have +z up, but prepare.py's have, to the degree.
     up = np.linalg.inv(to_input[:3, :3]) @ world_up(poses, agreement=0.99) * units
-    seen = sightings_beside(root, poses, to_input)
+    sightings = partial(sightings_beside, root, poses, to_input)
     poses = apply(np.linalg.inv(to_input), poses)
 
     frames, intrinsics = [], []
@@ -83,7 +84,7 @@ def load_llff(options: SceneOptions) -> Scene:
         else bounds_of((near, far), options, units),
         to_input=to_input,
         up=(x, y, z),
-        sightings=seen,
+        sightings=sightings,
     ).resized(options.img_wh)
 
 

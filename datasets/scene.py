@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ class Scene:
         region: the box that a field with a grid covers; None before it is found.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
-        sightings: points of a sparse model, where there is one.
+        sightings: reads the points of a sparse model, where there is one. Training alone needs
+            them, and a model of many photos takes its time.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Scene:
     region: Region | None = None
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    sightings: Sightings | None = None
+    sightings: Callable[[], Sightings | None] = lambda: None
 
     def photos(self, indices: list[int], alpha: bool = False) -> Photos:
         """Read the photos of these cameras (uint8). Raises UserError for a damaged one.

@@ -38,8 +38,11 @@ def model_folders(root: Path) -> list[Path]:
     return [place for place in [*places, *numbered] if _has_model(place)]
 
 
-def read_model(root: Path) -> pycolmap.Reconstruction:
+def read_model(root: Path, tell: bool = True) -> pycolmap.Reconstruction:
     """The model with the most registered images under `root` (number 0 may be a fragment).
+
+    Args:
+        tell: say which it is, where there are several.
 
     Raises UserError where there is none or it is damaged.
     """
@@ -50,7 +53,7 @@ def read_model(root: Path) -> pycolmap.Reconstruction:
         )
     models = [read_one(folder) for folder in folders]
     best = max(range(len(models)), key=lambda i: models[i].num_reg_images())
-    if len(models) > 1:
+    if tell and len(models) > 1:
         counts = ", ".join(str(model.num_reg_images()) for model in models)
         print(f"{root.name}: models of {counts} photos; taking {folders[best].name}")
     if models[best].num_reg_images() == 0:
@@ -153,7 +156,7 @@ def sightings_beside(
     if not model_folders(root):
         return None
     try:
-        model = read_model(root)
+        model = read_model(root, tell=False)
     except UserError as error:  # the scene does without
         print(f"the points of a sparse model are not used: {error}")
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def load_transforms(options: SceneOptions) -> Scene:
         cutout=cutout,
         to_input=to_input,
         up=up,
-        sightings=sightings_beside(root, poses, to_input),
+        sightings=partial(sightings_beside, root, poses, to_input),
     ).resized(options.img_wh)
 
 

@@ -130,10 +130,11 @@ def build_renderer(
 def sparse_depth(scene: Scene, photos: Photos) -> SparseDepth | None:
     """Draws rays towards the points that training photos show, where points are known."""
     train = scene.splits["train"]
-    if scene.sightings is None:
+    sightings = scene.sightings()
+    if sightings is None:
         return None
     cameras = scene.cameras[train]
-    seen = scene.sightings.of(train).shown(photos, cameras)
+    seen = sightings.of(train).shown(photos, cameras)
     return SparseDepth(seen, cameras, scene.bounds) if len(seen) else None
 
 
