@@ -52,6 +52,10 @@ class SceneOptions:
     spheric_poses: Annotated[bool | None, _Switch] = None
     """llff, transforms, colmap: photos taken around an object (True) or facing forward (False); by
     default detected from the cameras"""
+    cut_out: Annotated[bool | None, _Switch] = None
+    """llff, transforms, colmap: what masks leave out, or what is transparent, is empty: the photos
+    show an object alone (True), or nothing is known of it (False); by default True where photos
+    are transparent, and where masks leave little else than an object"""
     holdout: int = 8
     """llff, transforms, colmap: every Nth photo is kept from training and tested on;
     0 trains on all"""

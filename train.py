@@ -24,7 +24,6 @@ from datasets.rays import Rays
 from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
-from metrics import psnr
 from models import build_fields, build_renderer, sparse_depth
 from models.appearance import Appearance
 from models.compositing import Picture
@@ -41,7 +40,7 @@ from training.growing import FollowOccupancy, Growing
 from training.keep_last import KeepLast
 from training.launch import launch
 from training.optim import DEFAULT_LR, growing_optimizer, make_optimizer, make_scheduler
-from training.pictures import comparison, measure_right_half, to_8_bit
+from training.pictures import comparison, measure_view, to_8_bit
 from training.presets import PRESETS
 from training.processes import (
     first_prints,
@@ -238,12 +237,11 @@ class NeRFSystem(LightningModule):
             return  # given only so that all processes have as many
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
-        image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
-        loss, quality = float((picture.rgb - rgbs).square().mean()), psnr(image, photo)
-        if self.options.encode_appearance:
-            loss, quality = measure_right_half(picture, batch, self.scene.background)
-        self.val_rows.append((number, loss, quality))
+        right_half = bool(self.options.encode_appearance)
+        measured = measure_view(picture, batch, right_half, self.scene.background)
+        self.val_rows.append((number, *measured))
         if number == 0 and isinstance(self.logger, TensorBoardLogger):
+            image, photo = (to_8_bit(x, batch.size) for x in (picture.rgb, rgbs))
             bounds = self.scene.bounds
             stack = comparison(photo, image, picture, bounds.near, bounds.far)
             self.logger.experiment.add_images(

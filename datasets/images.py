@@ -79,6 +79,7 @@ class Frame:
     upright: bool = False  # turn by the EXIF orientation
     lens: Lens | None = None
     mask_path: Path | None = None
+    cut_out: bool = False  # the mask is the photo's opacity
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,12 @@ def photo_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     return (width, height), ((height, width) if turned else (width, height))
 
 
+def has_alpha(path: Path) -> bool:
+    """Whether pixels of the image may be transparent. Reads the header only."""
+    with _opened(path) as image:
+        return image.has_transparency_data
+
+
 def read_photo(frame: Frame) -> UInt8[np.ndarray, "height width channel"]:
     """The photo as RGB or RGBA at the frame's size, undistorted."""
     if frame.array is not None:
@@ -150,6 +157,9 @@ def read_photo(frame: Frame) -> UInt8[np.ndarray, "height width channel"]:
     else:
         assert frame.path is not None
         image = _decode(frame.path, frame.upright)
+    if frame.cut_out and frame.mask_path is not None:
+        mask = _decode_mask(frame, (image.shape[1], image.shape[0]))
+        image = np.dstack([image[..., :3], mask])
     if frame.lens is not None:
         image = frame.lens.undistort(image)
     return _resize(image, frame.size)
@@ -160,10 +170,23 @@ def read_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
     width, height = frame.size
     if frame.mask_path is None:
         return np.ones((height, width), dtype=bool)
-    mask = _decode(frame.mask_path, frame.upright)[..., :3].max(axis=-1)
+    mask = _decode_mask(frame)
     if frame.lens is not None:
         mask = frame.lens.undistort(mask)
     return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 127
+
+
+def _decode_mask(
+    frame: Frame, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "height width"]:
+    """The frame's mask as it is stored, or at another size: 255 where the pixel counts."""
+    assert frame.mask_path is not None
+    mask = _decode(frame.mask_path, frame.upright)[..., :3].max(axis=-1)
+    if mask.max() == 1:  # some tools write 0 and 1
+        mask = mask * np.uint8(255)
+    if size is None or size == (mask.shape[1], mask.shape[0]):
+        return mask
+    return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
 
 
 def load_photos(
@@ -181,7 +204,7 @@ def load_photos(
     counts = torch.tensor([frame.size[0] * frame.size[1] for frame in frames], dtype=torch.int64)
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     pixels = np.empty((int(offsets[-1]), 3), dtype=np.uint8)
-    masked = any(frame.mask_path for frame in frames)
+    masked = any(frame.mask_path and not frame.cut_out for frame in frames)
     valid = np.empty(len(pixels), dtype=bool) if masked else None
 
     alpha = np.full(len(pixels), 255, dtype=np.uint8) if keep_alpha else None

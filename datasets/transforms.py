@@ -46,7 +46,6 @@ class View:
     frame: Frame
     intrinsics: Intrinsics
     pose: np.ndarray
-    has_alpha: bool
 
 
 def load_transforms(options: SceneOptions) -> Scene:
@@ -69,7 +68,6 @@ def load_transforms(options: SceneOptions) -> Scene:
     if options.spheric_poses is None:
         forward = is_forward_facing(poses)
         print(f"{root.name}: {'forward-facing' if forward else 'taken around a subject'}")
-    cutout = any(view.has_alpha for view in views)
     if forward:
         # No bound is in the file: nothing is expected nearer than a fifth of the way to where
         # the optical axes meet.
@@ -89,13 +87,9 @@ def load_transforms(options: SceneOptions) -> Scene:
         cameras=cameras,
         frames=tuple(view.frame for view in views),
         splits=_splits(meta, names, options.holdout),
-        # An object cut out of its background lies between half and one and a half times the
-        # cameras' distance, as in the paper's synthetic scenes; a real place goes on behind it.
         bounds=forward_facing_bounds(cameras, options, units)
         if forward
-        else bounds_of((0.5, 1.5) if cutout else (0.1, 4.0), options, units),
-        background=1.0 if cutout else 0.0,
-        cutout=cutout,
+        else bounds_of((0.1, 4.0), options, units),
         to_input=to_input,
         up=up,
         sightings=partial(sightings_beside, root, poses, to_input),
@@ -170,7 +164,6 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
         Frame(name, size, photo, upright=upright, lens=lens, mask_path=mask_path),
         intrinsics,
         pose,
-        has_alpha=_has_alpha(photo),
     )
 
 
@@ -243,13 +236,6 @@ def _find(root: Path, file_path: Any) -> Path | None:
                 if named.is_file():
                     return named
     return None
-
-
-def _has_alpha(photo: Path) -> bool:
-    from PIL import Image
-
-    with Image.open(photo) as image:
-        return image.has_transparency_data
 
 
 def _splits(meta: dict[str, Any], names: list[str], holdout: int) -> dict[str, list[int]]:

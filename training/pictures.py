@@ -31,16 +31,24 @@ def comparison(
     return np.stack([photo, image, depth_to_colour(depth, near, far)])
 
 
-def measure_right_half(
-    picture: Picture, batch: ViewBatch, background: float
+def measure_view(
+    picture: Picture, batch: ViewBatch, right_half: bool, background: float
 ) -> tuple[float, float]:
-    """Loss and PSNR as eval.py measures them of a run with --encode_appearance."""
+    """Loss and PSNR as eval.py measures them, of the pixels that no mask leaves out.
+
+    Args:
+        right_half: of a run with --encode_appearance.
+        background: of the scene.
+    """
     width, height = batch.size
     rgb, photo, opacity = (
         x.unflatten(0, (height, width)) for x in (picture.rgb, batch.rgbs, picture.opacity)
     )
     valid = None if batch.valid is None else batch.valid.unflatten(0, (height, width))
-    rgb, photo, valid = match_halves(rgb, photo, opacity, background, valid)
+    if right_half:
+        rgb, photo, valid = match_halves(rgb, photo, opacity, background, valid)
+    if valid is not None and not bool(valid.any()):
+        valid = None  # nothing is left to measure
     error = (rgb - photo).square()
     loss = float(error.mean() if valid is None else error[valid].mean())
     size = (rgb.shape[1], height)
