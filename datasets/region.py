@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ _INNER = 0.4
 _MARGIN = 1.03
 _FLAT = 3.0
 _CLEAR = 0.55
+# Pixels of all photos together for each square, as wide as a pixel is taken to be, of a face of an
+# object's box: fewer do not fill cells as fine. Of a toy, cut out of 25 photos of 360x800 (7.2
+# million pixels), held-out photos had 28.5 dB with 512 cells along the box, 29.0 with 384 and 28.7
+# with 256.
+_PIXELS = 68.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Region:
             in full detail.
         flat: how many times as long as wide a grid's cells are along z: NDC's z is disparity,
             whose resolution is that of the parallax between the photos, not of their pixels.
-        pixel: the side of what a photo's pixel shows in the middle of the box.
+        pixel: the side of what a photo's pixel shows in the middle of the box; longer where photos
+            are too few to tell what is as small.
         clear: nothing is expected so near to a camera: what is there would be fog.
     """
 
@@ -83,6 +90,8 @@ def find_region(scene: Scene, near_is_known: bool = False) -> Region:
         half = _INNER * float(distance.median())
     x, y, z = focus.tolist()
     pixel = float((distance / torch.minimum(fx, fy)).median())
+    if scene.cutout:
+        pixel = max(pixel, 2 * half * math.sqrt(_PIXELS / int((width * height).sum())))
     # A subject that cameras look at from all around has nothing half as near as itself.
     clear = 0.0
     if not scene.cutout and not near_is_known and looks_at(poses, focus.numpy()) > 0.9:

@@ -17,20 +17,22 @@ from opt import SceneOptions
 from tests.scenes import circle_poses, forward_poses, write_blender, write_llff
 
 
-def orbit(distance: float, size: int, angle_x: float, focus=(0.0, 0.0, 0.0), **others) -> Scene:
+def orbit(
+    distance: float, size: int, angle_x: float, focus=(0.0, 0.0, 0.0), count: int = 12, **others
+) -> Scene:
     """Cameras on a circle 30 degrees above what they look at."""
-    poses = circle_poses(12, distance * math.cos(math.pi / 6), distance / 2)
+    poses = circle_poses(count, distance * math.cos(math.pi / 6), distance / 2)
     poses[:, :, 3] += focus
     focal = 0.5 * size / math.tan(0.5 * angle_x)
     intrinsics = (focal, focal, size / 2, size / 2)
-    cameras = make_cameras(poses, [intrinsics] * 12, [(size, size)] * 12)
-    split = {"train": list(range(12)), "val": [0], "test": [0]}
-    return Scene("orbit", cameras, (None,) * 12, split, Bounds(2.0, 6.0), **others)
+    cameras = make_cameras(poses, [intrinsics] * count, [(size, size)] * count)
+    split = {"train": list(range(count)), "val": [0], "test": [0]}
+    return Scene("orbit", cameras, (None,) * count, split, Bounds(2.0, 6.0), **others)
 
 
 def test_an_object_s_box_is_what_the_photos_show():
     # Cameras as those of the paper's synthetic scenes.
-    region = find_region(orbit(4.031, 800, 0.6911, cutout=True))
+    region = find_region(orbit(4.031, 800, 0.6911, count=100, cutout=True))
     assert not region.unbounded
     assert region.flat == 1.0
     np.testing.assert_allclose(region.center, 0, atol=1e-4)
@@ -40,11 +42,23 @@ def test_an_object_s_box_is_what_the_photos_show():
 
 
 def test_the_box_follows_the_place_and_scale_of_the_scene():
-    scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), cutout=True)
+    scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), count=100, cutout=True)
     region = find_region(scene)
     np.testing.assert_allclose(region.center, (3.0, -1.0, 2.0), atol=1e-3)
     assert region.half == pytest.approx((3.0, 3.0, 3.0), abs=0.04)
     assert region.pixel == pytest.approx(4 * 1.451 / 400, rel=1e-3)
+
+
+def test_few_photos_of_an_object_are_taken_to_show_less():
+    scene = orbit(4.031, 400, 0.6911, cutout=True)
+    many, few = (
+        find_region(replace(scene, splits={**scene.splits, "train": list(range(count))}))
+        for count in (12, 3)
+    )
+    # 12 x 400 x 400 pixels, 68 for each square of a side of the box.
+    assert many.pixel == pytest.approx(2 * many.half[0] * (68 / (12 * 400 * 400)) ** 0.5)
+    assert many.pixel > 1.5 * 2 * 1.451 / 400
+    assert few.pixel == pytest.approx(2 * many.pixel, rel=0.1)
 
 
 def test_only_training_cameras_count():
