@@ -158,7 +158,7 @@ def read_photo(frame: Frame) -> UInt8[np.ndarray, "height width channel"]:
         assert frame.path is not None
         image = _decode(frame.path, frame.upright)
     if frame.cut_out and frame.mask_path is not None:
-        mask = _decode_mask(frame, (image.shape[1], image.shape[0]))
+        mask = _scaled(_decode_mask(frame), (image.shape[1], image.shape[0]))
         image = np.dstack([image[..., :3], mask])
     if frame.lens is not None:
         image = frame.lens.undistort(image)
@@ -172,20 +172,24 @@ def read_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
         return np.ones((height, width), dtype=bool)
     mask = _decode_mask(frame)
     if frame.lens is not None:
-        mask = frame.lens.undistort(mask)
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 127
+        assert frame.path is not None
+        stored, turned = photo_size(frame.path)  # which the lens is for
+        mask = frame.lens.undistort(_scaled(mask, turned if frame.upright else stored))
+    return _scaled(mask, (width, height)) > 127
 
 
-def _decode_mask(
-    frame: Frame, size: tuple[int, int] | None = None
-) -> UInt8[np.ndarray, "height width"]:
-    """The frame's mask as it is stored, or at another size: 255 where the pixel counts."""
+def _decode_mask(frame: Frame) -> UInt8[np.ndarray, "height width"]:
+    """The frame's mask as it is stored: 255 where the pixel counts."""
     assert frame.mask_path is not None
     mask = _decode(frame.mask_path, frame.upright)[..., :3].max(axis=-1)
     if mask.max() == 1:  # some tools write 0 and 1
         mask = mask * np.uint8(255)
-    if size is None or size == (mask.shape[1], mask.shape[0]):
-        return mask
+    return mask
+
+
+def _scaled(
+    mask: UInt8[np.ndarray, "h w"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "height width"]:
     return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
 
 

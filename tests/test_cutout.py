@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.scenes import circle_poses
 SIZE = (40, 30)
 
 
-def capture(root: Path, masks: list[np.ndarray | None], photo: str = "RGB") -> Path:
+def capture(root: Path, masks: Sequence[np.ndarray | None], photo: str = "RGB") -> Path:
     """Grey photos from all around, with these masks."""
     (root / "masks").mkdir(parents=True)
     frames = []
@@ -85,8 +86,8 @@ def test_other_masks_leave_pixels_out(tmp_path, kind):
     elif kind == "some have none":
         masks[3] = None
     else:
-        masks = [np.roll(np.repeat([[0, 255]], 20, 1), 5 * i, 1) for i in range(6)]
-        masks = [mask.astype(np.uint8).repeat(SIZE[1], axis=0) for mask in masks]
+        rows = np.repeat([[0, 255]], 20, axis=1).repeat(SIZE[1], axis=0).astype(np.uint8)
+        masks = [np.roll(rows, 5 * i, axis=1) for i in range(6)]
     scene = load(capture(tmp_path / "a", masks))
     assert not scene.cutout
     assert scene.region.unbounded
@@ -120,3 +121,14 @@ def test_masks_of_zeros_and_ones_are_masks(tmp_path):
     assert valid is not None
     assert same is not None
     assert torch.equal(valid, same)
+
+
+def test_a_mask_may_be_larger_than_its_distorted_photo(tmp_path):
+    masks = []
+    for root, factor in (("a", 1), ("b", 3)):
+        large = [np.kron(255 - blob(i), np.ones((factor,) * 2, np.uint8)) for i in range(6)]
+        path = capture(tmp_path / root, large) / "transforms.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "k1": -0.3}))
+        masks.append(load(path.parent).photos([0, 1]).valid)
+    assert masks[0] is not None
+    assert float((masks[0] != masks[1]).float().mean()) < 0.02
