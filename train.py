@@ -231,6 +231,12 @@ class NeRFSystem(LightningModule):
             return background, rgbs
         return background, rgbs + (1 - alpha[:, None]) * (background - self.scene.background)
 
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self.appearance is not None:
+            groups = self.trainer.optimizers[0].param_groups
+            gains = self.appearance.log_gain
+            self.appearance.draw_in(next(g["lr"] for g in groups if g["params"][0] is gains))
+
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         number = batch_idx * self.trainer.world_size + self.trainer.global_rank
         if number >= len(self.val_views):

@@ -41,7 +41,7 @@ class Options:
     """half the side of the cube around the origin that the scene fills"""
     resolution: int = 128
     """cells along a side"""
-    step: float = 1.0
+    step: float = 0.5
     """between samples, in cells; at most 1"""
     views: int = 4
     """test views, evenly spread"""

@@ -38,7 +38,10 @@ class OccupancyRenderer:
         field: its colours are computed for each sample.
         occupancy: where it may have density, of a trained field or of one in training.
         background: grey level behind everything.
-        step: between samples, in cells; at most 1.
+        step: between the samples of a picture, in cells; at most 1.
+        training_step: between those of a training step, whose places are random: what it averages
+            over many steps, a picture shows at once. With steps of a whole cell pictures of the
+            paper's network on lego lost 0.3 dB.
         hidden: a ray ends where less light than this would pass; its colours are off by no more.
         faint: in training, colours of samples with no more weight than this are left out, and
             count as black. 0 is exact. A field whose density is nowhere zero spends most of its
@@ -51,7 +54,8 @@ class OccupancyRenderer:
     field: Field
     occupancy: Occupancy | MovingOccupancy
     background: float = 0.0
-    step: float = 1.0
+    step: float = 0.5
+    training_step: float = 1.0
     hidden: float = 1e-3
     faint: float = 0.0
     endless: bool = True
@@ -63,7 +67,7 @@ class OccupancyRenderer:
     @torch.no_grad()
     def __call__(self, rays: Rays) -> Picture:
         """The rendering, the same each time."""
-        samples = self.sample(rays)
+        samples = self.sample(rays, self.step)
         rgb = rays.origins.new_zeros(len(rays), 3)
         depth, opacity = rgb.new_zeros(2, len(rays))
         for part in front_to_back(self.field, rays, samples, self.hidden):
@@ -93,7 +97,7 @@ class OccupancyRenderer:
         if perturb:
             random = torch.rand(len(rays), generator=generator, device=rays.near.device)
             jitter = 0.5 + perturb * (random - 0.5)
-        samples = self.sample(rays, jitter)
+        samples = self.sample(rays, self.training_step, jitter)
         noise = None
         if noise_std > 0:
             noise = noise_std * torch.randn(
@@ -115,32 +119,37 @@ class OccupancyRenderer:
         return {"fine": composite_packed(weights, rgb, samples, behind)}
 
     @torch.no_grad()
-    def sample(self, rays: Rays, jitter: Float[Tensor, "ray"] | None = None) -> PackedSamples:
+    def sample(
+        self, rays: Rays, step: float, jitter: Float[Tensor, "ray"] | None = None
+    ) -> PackedSamples:
         """The samples of the rays in occupied cells, before their far ends.
 
         A walk through an unbounded region goes on behind these, where a network that was trained
         with the two passes has never been.
 
         Args:
+            step: between samples, in cells.
             jitter: where in its step each ray's samples are, from 0 to 1; by default the middle.
         """
         walk = self.occupancy.lattice.walk(rays)
         walk = walk._replace(end=torch.minimum(walk.end, walked(walk, rays.far)))
-        marched = self.occupancy.march(walk, jitter, self.step)
+        marched = self.occupancy.march(walk, jitter, step)
         ray, s = marched.ray, marched.s
-        lengths = self._lengths(walk, rays, ray, s)
+        lengths = self._lengths(walk, rays, ray, s, step)
         return PackedSamples(ray, parameter(walk, ray, s), lengths, marched.starts)
 
-    def _lengths(self, walk: Walk, rays: Rays, ray: Tensor, s: Tensor) -> Float[Tensor, "sample"]:
+    def _lengths(
+        self, walk: Walk, rays: Rays, ray: Tensor, s: Tensor, step: float
+    ) -> Float[Tensor, "sample"]:
         """The length of a step around each sample, in the units of the directions."""
-        half = 0.5 * self.step
+        half = 0.5 * step
         ahead, behind = (parameter(walk, ray, place) for place in (s + half, s - half))
         lengths = (ahead - behind) * rays.directions.norm(dim=1)[ray]
         if not self.endless:
             return lengths
         every = torch.arange(len(rays), device=ray.device)
         to_far = parameter(walk, every, walk.end) > rays.far * (1 - 1e-4)
-        last = to_far[ray] & (s + self.step >= walk.end[ray])
+        last = to_far[ray] & (s + step >= walk.end[ray])
         return lengths.masked_fill(last, INFINITY)
 
 

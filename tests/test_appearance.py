@@ -53,6 +53,33 @@ def test_appearance_starts_as_the_identity_and_keeps_its_gauge():
         torch.testing.assert_close(values.mean(dim=0), torch.zeros(3))
 
 
+def test_what_no_photo_tells_fades_and_what_photos_tell_stays():
+    rgb, opacity = pixels()
+    torch.manual_seed(0)
+    true, appearance = Appearance(4), Appearance(4)
+    with torch.no_grad():
+        true.log_gain.normal_(0, 0.3)
+        appearance.log_gain.normal_(0, 0.3)
+    told = torch.arange(len(rgb)) % 2  # of photos 0 and 1 alone
+    wanted = true(rgb, opacity, told, 1.0).detach()
+    optimizer = torch.optim.Adam(appearance.parameter_groups(5e-4))
+    for _ in range(2000):
+        some = torch.randint(len(rgb), (200,))
+        noise = 0.1 * torch.randn(200, 3)
+        seen = appearance(rgb[some], opacity[some], told[some], 1.0)
+        optimizer.zero_grad()
+        (seen - wanted[some] + noise).square().mean().backward()
+        gradient = appearance.log_gain.grad
+        assert gradient is not None
+        gradient[2:] = 0  # from the means that are subtracted
+        optimizer.step()
+        appearance.draw_in(5e-3)
+    off = appearance.log_gain[0] - appearance.log_gain[1]
+    off -= true.log_gain[0] - true.log_gain[1]
+    assert float(off.detach().abs().max()) < 0.2 * float(true.log_gain.std())
+    assert float(appearance.log_gain[2:].detach().abs().max()) < 0.02
+
+
 def test_gradients_reach_the_photos_of_the_batch_and_the_field():
     rgb, opacity = (x.double()[:20].requires_grad_() for x in pixels())
     appearance = Appearance(3).double()

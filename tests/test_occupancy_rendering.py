@@ -190,7 +190,7 @@ def test_rendering_is_that_of_all_samples(name, region):
     rays = make_rays()
     lattice = Lattice.over(region, 40)
     everything = Occupancy(lattice, torch.ones(lattice.dims, dtype=torch.bool))
-    renderer = OccupancyRenderer(field, everything, 0.7, 0.8)
+    renderer = OccupancyRenderer(field, everything, 0.7, 0.8, 0.8)
     with torch.no_grad():
         dense = dense_twin(field, region, 40, rays, 0.7, 0.8)
     assert dense.opacity.max() > 0.5
