@@ -24,8 +24,8 @@ from datasets.rays import Rays
 from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
-from models import build_fields, build_renderer, sparse_depth
-from models.appearance import SMALL_CHANGES, Appearance
+from models import build_appearance, build_fields, build_renderer, sparse_depth
+from models.appearance import Appearance
 from models.compositing import Picture
 from models.nerf import NeRF
 from models.parallel import prefer_parts, prefer_tensor_cores
@@ -115,12 +115,7 @@ class NeRFSystem(LightningModule):
         if depth is not None:
             print(f"{self.scene.name}: {len(depth.sightings)} sightings of points tell its depth")
         self.renderer = build_renderer(fields, self.options, self.scene, depth)
-        own_light = self.options.encode_appearance
-        if own_light is None:
-            own_light = self.options.model == "voxels" and not self.scene.cutout
-        if own_light:
-            drawn_in = 0.0 if self.options.encode_appearance else SMALL_CHANGES
-            self.appearance = Appearance(len(self.train_photos), drawn_in)
+        self.appearance = build_appearance(self.options, self.scene)
         count = self.options.val_views or (2 if device.type == "cpu" else 8)
         views = self.scene.splits["val"]
         self.val_views = [views[i * len(views) // count] for i in range(count)]

@@ -14,6 +14,7 @@ from opt import SceneOptions
 from .images import Frame, has_alpha, read_mask, read_photo
 from .poses import focus_point
 from .scene import Scene
+from .views import object_bounds
 
 # Masks of an object leave out most of the photos' edges, and half of their area and more.
 _EDGES, _AREA = 0.75, 0.5
@@ -54,15 +55,11 @@ def cut_out(scene: Scene, options: SceneOptions) -> Scene:
         scene = replace(scene, frames=cut)
     if scene.forward_facing:
         return scene
-    # It lies between half and one and a half times the cameras' distance, as in the paper's
-    # synthetic scenes.
     poses = scene.cameras.c2w.double().numpy()
-    distance = np.linalg.norm(poses[:, :, 3] - focus_point(poses), axis=1)
+    first, last = object_bounds(np.linalg.norm(poses[:, :, 3] - focus_point(poses), axis=1))
     near, far = scene.bounds.near, scene.bounds.far
-    if options.near is None:
-        near = max(near, 0.5 * float(distance.min()))
-    if options.far is None:
-        far = min(far, 1.5 * float(distance.max()))
+    near = max(near, first) if options.near is None else near
+    far = min(far, last) if options.far is None else far
     if near >= far:  # of a scene file with bounds of its own
         return scene
     return replace(scene, bounds=replace(scene.bounds, near=near, far=far))
@@ -70,22 +67,24 @@ def cut_out(scene: Scene, options: SceneOptions) -> Scene:
 
 def show_through(frames: list[Frame]) -> bool:
     """Whether photos are transparent anywhere: many have an opacity that is full."""
-    some = [frame for frame in frames if frame.path is not None and has_alpha(frame.path)]
-    some = some[:: max(1, len(some) // _LOOKS)]
-    return any(bool((read_photo(frame)[..., 3:] < 128).any()) for frame in some)
+    able = [frame for frame in frames if frame.path is not None and has_alpha(frame.path)]
+    return any(bool((read_photo(frame)[..., 3:] < 128).any()) for frame in _some(able))
 
 
 def show_an_object(frames: list[Frame]) -> bool:
     """Whether the photos' masks leave little else than something in their middles."""
     if any(frame.mask_path is None for frame in frames):
         return False
-    some = frames[:: max(1, len(frames) // _LOOKS)]
-    masks = np.stack([_small(frame) for frame in some])
+    masks = np.stack([_small(frame) for frame in _some(frames)])
     edges = np.concatenate(
         [masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1
     )
     differ = np.abs(masks - masks[0]).mean(axis=(1, 2)).max()
     return bool(edges.mean() <= 1 - _EDGES and masks.mean() <= _AREA and differ > _ALIKE)
+
+
+def _some(frames: list[Frame]) -> list[Frame]:
+    return frames[:: max(1, len(frames) // _LOOKS)]
 
 
 def _small(frame: Frame) -> Float[np.ndarray, "height width"]:

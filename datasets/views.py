@@ -97,7 +97,7 @@ def hold_out(count: int, holdout: int) -> dict[str, list[int]]:
 
 
 def object_bounds(distances: np.ndarray) -> tuple[float, float]:
-    """Near and far for an object at the origin, from the cameras' distances to it.
+    """Near and far for an object that cameras look at, from the cameras' distances to it.
 
     The paper's synthetic scenes have cameras at 4 and are sampled from 2 to 6; others likewise.
     """

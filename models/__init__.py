@@ -15,6 +15,7 @@ from datasets.scene import Scene
 from datasets.sightings import SparseDepth
 from opt import TrainOptions
 
+from .appearance import SMALL_CHANGES, Appearance
 from .nerf import NeRF
 from .occupancy import Occupancy
 from .occupancy_rendering import OccupancyRenderer
@@ -125,6 +126,17 @@ def build_renderer(
         options.use_disp,
         scene.background,
     )
+
+
+def build_appearance(options: TrainOptions, scene: Scene) -> Appearance | None:
+    """The training photos' exposures: those that were asked for, or a phone's small changes, which
+    `voxels` allows for in photos of a place."""
+    photos, asked = len(scene.splits["train"]), options.encode_appearance
+    if asked:
+        return Appearance(photos)
+    if asked is None and options.model == "voxels" and not scene.cutout:
+        return Appearance(photos, SMALL_CHANGES)
+    return None
 
 
 def sparse_depth(scene: Scene, photos: Photos) -> SparseDepth | None:

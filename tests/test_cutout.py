@@ -65,7 +65,7 @@ def test_masks_of_an_object_are_its_opacity(tmp_path, capsys):
     assert torch.equal(photos.alpha > 0, shown)
 
 
-def test_opacity_is_reduced_and_undistorted_with_the_photo(tmp_path):
+def test_opacity_is_reduced_with_the_photo(tmp_path):
     scene = load(capture(tmp_path / "a", [blob(i) for i in range(6)]), img_wh=(20, 15))
     alpha = scene.photos([3], alpha=True).alpha
     assert alpha is not None
