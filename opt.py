@@ -124,7 +124,8 @@ class TrainOptions(SceneOptions):
     """loss; by default mse for nerf and tensorf, huber for voxels"""
     batch_size: int | None = None
     """rays per step and process: N processes take N times as many in a step; by default 1024, for
-    tensorf 4096, and for voxels as many as make a set number of samples"""
+    tensorf 4096 (on a CPU fewer while empty space is not yet known), and for voxels as many as make
+    a set number of samples"""
     chunk: int = 32 * 1024
     """points that a network sees at once when an image is rendered; less needs less memory"""
     num_epochs: int = 16

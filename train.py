@@ -24,7 +24,7 @@ from datasets.rays import Rays
 from datasets.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
 from losses import loss_dict
-from models import build_appearance, build_fields, build_renderer, sparse_depth
+from models import build_appearance, build_fields, build_renderer, sampler_of, sparse_depth
 from models.appearance import Appearance
 from models.compositing import Picture
 from models.nerf import NeRF
@@ -54,7 +54,7 @@ from training.record import RunRecord
 from training.resume import start_from
 from training.snapshots import Snapshots
 
-DEFAULT_BATCH = {"nerf": 1024, "tensorf": 4096, "voxels": 1024}  # rays; voxels': of the first steps
+DEFAULT_BATCH = {"nerf": 1024, "tensorf": 4096, "voxels": 1024}  # rays, where they are not chosen
 DEFAULT_LOSS = {"nerf": "mse", "tensorf": "mse", "voxels": "huber"}
 _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
 
@@ -323,7 +323,7 @@ def train(options: TrainOptions) -> str | None:
     max_rays = None
     if system.grows and not limited:
         max_rays = options.num_epochs * RayLoader.batches(system.train_photos, 1)
-    adapt = options.model == "voxels" and options.batch_size is None
+    adapt = options.batch_size is None and sampler_of(options) == "occupancy"
     clock = TrainingClock(options.max_time, options.max_steps, max_rays)
     guard = CollapseGuard()
     keep_last = KeepLast(folder / "last.ckpt")

@@ -175,7 +175,7 @@ def usual_batch(system: System) -> int:
     generator = torch.Generator(system.device).manual_seed(0)
     samples = system.renderer.train(rays, 1.0, 0.0, generator)["voxels"]
     per_ray = getattr(samples, "samples", 0) / 4096
-    return max(64, round(system.nerf_coarse.samples_per_step / max(per_ray, 1e-3) / 64) * 64)
+    return max(64, round(system.nerf_coarse.step_size.samples / max(per_ray, 1e-3) / 64) * 64)
 
 
 def loader_of(system: System, batch_size: int) -> RayLoader:

@@ -22,6 +22,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class TrainingPicture(Picture):
+    """A picture of a training step whose rays take as many samples as there is to see.
+
+    Attributes:
+        samples: how many all of its rays took.
+        penalty: added to the loss.
+    """
+
+    samples: int
+    penalty: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Rendering(Picture):
     """A picture, and the samples it came from."""
 

@@ -38,9 +38,28 @@ class Replaced(NamedTuple):
     rows: Tensor | None = None
 
 
+class StepSize(NamedTuple):
+    """How large a training step is, where its rays follow the samples that they take.
+
+    Attributes:
+        samples: that a step should take.
+        first: rays of the first steps, before it is known how many samples they take.
+        most: rays of a step.
+    """
+
+    samples: int
+    first: int
+    most: int
+
+
 @runtime_checkable
 class GrowingField(Protocol):
     """A field that gets finer as it is trained."""
+
+    @property
+    def step_size(self) -> StepSize:
+        """How many samples and rays a step should take now, on the field's device."""
+        ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters ("params") with their own learning rates ("lr"), for an optimizer."""

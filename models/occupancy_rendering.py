@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets.rays import Rays
 
-from .compositing import Picture
+from .compositing import Picture, TrainingPicture
 from .field import Field
 from .occupancy import Occupancy
 from .occupied import MovingOccupancy
@@ -87,7 +87,7 @@ class OccupancyRenderer:
         noise_std: float,
         generator: torch.Generator,
         background: Float[Tensor, "ray 3"] | None = None,
-    ) -> dict[str, Picture]:
+    ) -> dict[str, TrainingPicture]:
         """The rendering ("fine"), with samples moved along each ray and noisy densities.
 
         As in `shade`, a first pass without gradients finds the samples that can be seen, and only
@@ -104,9 +104,11 @@ class OccupancyRenderer:
                 len(samples), generator=generator, device=rays.near.device
             )
         lit = torch.zeros(len(samples), dtype=torch.bool, device=rays.near.device)
+        evaluated = 0
         with torch.no_grad():
             for part in front_to_back(self.field, rays, samples, 0.1 * self.hidden, noise):
                 lit[part.index[part.lit]] = True
+                evaluated += len(part.index)
         samples = samples.only(lit)
         raw, feature = self.field.density(points(rays, samples.ray, samples.t))
         raw = raw.to(samples.t.dtype)  # compositing is not done in half precision
@@ -116,7 +118,10 @@ class OccupancyRenderer:
         colour = self.field.color(feature[seen], rays.viewdirs[samples.ray[seen]])
         rgb = samples.t.new_zeros(len(samples), 3).index_copy(0, seen, colour.to(samples.t.dtype))
         behind = self.background if background is None else background
-        return {"fine": composite_packed(weights, rgb, samples, behind)}
+        picture = composite_packed(weights, rgb, samples, behind)
+        return {
+            "fine": TrainingPicture(picture.rgb, picture.depth, picture.opacity, evaluated),
+        }
 
     @torch.no_grad()
     def sample(

@@ -15,8 +15,9 @@ from datasets.rays import Rays
 from datasets.region import Region
 
 from .embedding import Embedding
-from .field import Replaced
+from .field import Replaced, StepSize
 from .gather import Corners, gather, line_corners, plane_corners
+from .parallel import at_once
 from .space import Lattice
 
 # The two axes of each plane, and that of the line that it is multiplied with.
@@ -25,6 +26,8 @@ _AXES = ((0, 1, 2), (0, 2, 1), (1, 2, 0))
 # 5500 and 7000 of 30000. A short training has its first steps at the coarse resolution.
 _GROWS_AT = tuple(step / 30000 for step in (2000, 3000, 4000, 5500, 7000))
 _STEPS_BETWEEN = 50
+# Rays of a step (the paper's), and samples of a processor's.
+_RAYS, _SAMPLES = 4096, 65536
 # Density is softplus(raw - 10), times 25 in the paper's scenes, whose boxes reach to 1.5: so an
 # untouched field is clear, in a region of any size.
 _SHIFT, _SCALE = -10.0, 25 * 1.5
@@ -162,6 +165,13 @@ class TensoRF(nn.Module):
         tables = [p for name in self._tables() for p in getattr(self, name)]
         network = [*self.basis.parameters(), *self.network.parameters()]
         return [{"params": tables, "lr": 0.02}, {"params": network, "lr": 1e-3}]
+
+    @property
+    def step_size(self) -> StepSize:
+        """The paper's 4096 rays, and fewer on a processor while the scene's empty space is not yet
+        known and each of them takes some two hundred samples."""
+        device = self.basis.weight.device
+        return StepSize(at_once(_SAMPLES, device), at_once(_SAMPLES // 256, device), _RAYS)
 
     @staticmethod
     def _tables() -> tuple[str, ...]:

@@ -230,6 +230,10 @@ def test_only_occupied_cells_in_front_are_evaluated():
     hit = int((chord(rays, 0.6) > 0).sum())
     assert 0 < field.densities < 16 * hit  # a chord is 21 cells long, the cube 64
     assert field.colours < 2 * hit
+    field.densities = 0
+    picture = OccupancyRenderer(field, occupancy).train(rays, 1.0, 0.0, torch.Generator())["fine"]
+    # Once to find what can be seen, and what can once more.
+    assert 0 < picture.samples <= field.densities < 2 * picture.samples
 
 
 def test_an_empty_scene_shows_the_background_and_costs_nothing():
@@ -242,7 +246,7 @@ def test_an_empty_scene_shows_the_background_and_costs_nothing():
     assert torch.equal(renderer(rays).rgb, torch.full((10, 3), 0.25))
     picture = renderer.train(rays, 1.0, 1.0, torch.Generator())["fine"]
     assert torch.equal(picture.rgb, torch.full((10, 3), 0.25))
-    assert field.densities == 0
+    assert field.densities == picture.samples == 0
 
 
 def test_occupancy_is_where_the_field_is():

@@ -11,7 +11,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.nn.parallel import DistributedDataParallel
 
-from models.parallel import at_once
 from models.voxels.field import VoxelField
 
 from .clock import TrainingClock
@@ -22,7 +21,7 @@ from .processes import average_gradients, from_first, gather
 _DECAY = 0.05
 # The number of rays follows the samples of so many steps, in multiples.
 _STEPS, _MULTIPLE = 8, 64
-_FEWEST, _MOST = 256, 32768
+_FEWEST = 256
 
 
 class Growing(Callback):
@@ -33,7 +32,8 @@ class Growing(Callback):
 
     Args:
         clock: tells how much of the training is done.
-        adapt: choose the number of rays of a step by their samples; otherwise it stays.
+        adapt: choose the number of rays of a step by their samples (see the field's `step_size`);
+            otherwise it stays.
     """
 
     def __init__(self, clock: TrainingClock, adapt: bool) -> None:
@@ -66,6 +66,8 @@ class Growing(Callback):
         system: Any = pl_module
         if self.rays_per_step:
             system.train_rays.batch_size = self.rays_per_step
+        elif self.adapt:
+            system.train_rays.batch_size = system.nerf_coarse.step_size.first
         self.rays_per_step = system.train_rays.batch_size
 
     def on_train_batch_start(
@@ -107,10 +109,11 @@ class Growing(Callback):
             return
         # All processes take as many rays.
         rays, samples = (sum(c) for c in zip(*gather((self._rays, self._samples)), strict=True))
-        wanted = system.nerf_coarse.samples_per_step * rays / max(1, samples)
+        size = system.nerf_coarse.step_size
+        wanted = size.samples * rays / max(1, samples)
         # Half of the way: the number of samples answers late, and not in proportion.
         rays = int((0.5 * self.rays_per_step + 0.5 * wanted) / _MULTIPLE + 0.5) * _MULTIPLE
-        rays = min(max(rays, _FEWEST), at_once(_MOST, system.device))
+        rays = min(max(rays, _FEWEST), size.most)
         if abs(rays - self.rays_per_step) > 0.05 * self.rays_per_step:
             self.rays_per_step = system.train_rays.batch_size = rays
         self._rays = self._samples = 0

@@ -14,7 +14,7 @@ from datasets.cameras import Cameras
 from datasets.rays import Rays, Stops
 from datasets.region import Region
 
-from ..field import Replaced
+from ..field import Replaced, StepSize
 from ..parallel import at_once
 from ..space import Lattice
 from .grid import VoxelGrid
@@ -27,6 +27,7 @@ from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
 _EMPTY_DENSITY = -4.0
+_FIRST_RAYS, _MOST_RAYS = 1024, 32768
 
 
 class Rendered(NamedTuple):
@@ -157,9 +158,11 @@ class VoxelField(nn.Module):
         ]
 
     @property
-    def samples_per_step(self) -> int:
-        """How many samples a training step should take."""
-        return at_once(self.recipe.stages[int(self.stage[0])].samples, self.stage.device)
+    def step_size(self) -> StepSize:
+        """As many samples as the stage wants."""
+        device = self.stage.device
+        samples = at_once(self.recipe.stages[int(self.stage[0])].samples, device)
+        return StepSize(samples, _FIRST_RAYS, at_once(_MOST_RAYS, device))
 
     def begin(self, cameras: Cameras) -> None:
         """Leave out, before training, the cells that too few of its cameras see."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from datasets.rays import Rays
 from datasets.sightings import SparseDepth
 
-from ..compositing import Picture
+from ..compositing import Picture, TrainingPicture
 from .field import VoxelField
 
 # Packed samples of so many rays stay near a processor, or take some 1.5 GB of a GPU.
@@ -26,20 +26,6 @@ _SOMETHING, _LEAST = 0.5, 1e-3
 _POINTS = 16
 # and this is the loss of light where it should go on, or of what should hide it.
 _FOG = 0.03
-
-
-@dataclass(frozen=True)
-class VoxelRendering(Picture):
-    """A picture of a training step.
-
-    Attributes:
-        samples: how many it took, those towards known points among them.
-        penalty: for fog before points that are known, and for seeing through them; and for what
-            is spread out along a ray.
-    """
-
-    samples: int
-    penalty: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +77,13 @@ class VoxelRenderer:
         noise_std: float,
         generator: torch.Generator,
         background: Float[Tensor, "ray 3"] | None = None,
-    ) -> dict[str, VoxelRendering]:
-        """With samples at random places of their step; noise_std is for networks and unused."""
+    ) -> dict[str, TrainingPicture]:
+        """With samples at random places of their step; noise_std is for networks and unused.
+
+        Returns:
+            The rendering, with the samples of rays towards known points among its own, and a
+            penalty for fog before these, for seeing through them, and for what is spread out.
+        """
         device, count = rays.origins.device, len(rays)
         stops = wanted = penalty = None
         behind = self.background if background is None else background
@@ -110,4 +101,4 @@ class VoxelRenderer:
         if self.field.recipe.distortion > 0:
             apart = self.field.recipe.distortion * shown.distortion[:count].mean()
             penalty = apart if penalty is None else penalty + apart
-        return {"voxels": VoxelRendering(rgb, depth, opacity, shown.samples, penalty)}
+        return {"voxels": TrainingPicture(rgb, depth, opacity, shown.samples, penalty)}
