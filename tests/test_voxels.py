@@ -13,6 +13,7 @@ from datasets.images import Photos
 from datasets.rays import Rays
 from datasets.region import Region
 from models.space import Lattice
+from models.voxels import growth
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
@@ -305,3 +306,19 @@ def test_the_mean_colour_is_of_the_pixels_that_masks_leave():
     pixels = torch.tensor([[0, 0, 255], [255, 51, 255], [7, 7, 7]], dtype=torch.uint8)
     photos = Photos(pixels, torch.tensor([3]), torch.tensor([0, 3]), torch.tensor([1, 1, 0]).bool())
     torch.testing.assert_close(photos.mean_colour(), torch.tensor([0.5, 0.1, 1.0]))
+
+
+@pytest.mark.parametrize("resolution", [100, 400])
+def test_more_rays_look_for_more_cells(monkeypatch, resolution):
+    """Cells that few photos show would be missed, and lost for good."""
+    monkeypatch.setattr(growth, "_LOOKS", 100)
+    field = VoxelField(BOX, resolution)
+    drawn = []
+
+    def draw(count: int) -> Rays:
+        drawn.append(count)
+        return rays_at(BOX, count)
+
+    growth.seen_cells(field, draw)
+    wanted = 0.5 * len(field.grid)
+    assert wanted <= sum(drawn) <= wanted + max(drawn)

@@ -13,7 +13,7 @@ from datasets.rays import Rays
 from datasets.region import Region
 
 from ..occupancy import dilate
-from ..parallel import parallel, shares
+from ..parallel import at_once, parallel, shares
 from ..space import Lattice
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _FIRST_LOOK, _LAST_LOOK = 400, 800
 # A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
 _SEEN = 0.01
-_LOOKS = 150_000  # rays that look for cells
+# So many rays look for cells, and at least so many for each that there is: fewer miss cells that
+# few photos show, behind other things, and leave holes there for good. The demo's scene at 400x400,
+# with 1.6 million cells, had 32.5 dB after 200 s, with 150,000 rays 29.7 dB.
+_LOOKS, _LOOKS_PER_CELL = 150_000, 0.5
 _AT_ONCE = 8192
 # With their corners' values and moments, they take some 1.5 GB while they are divided.
 _MOST_CELLS = 3_000_000
@@ -115,9 +118,10 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
         weight = torch.zeros_like(highest)
         return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
 
-    for _ in range(0, _LOOKS, _AT_ONCE):
-        walk = grid.lattice.walk(draw(_AT_ONCE))
-        parts = [of_rays(walk, part) for part in shares(_AT_ONCE, density.device)]
+    count = at_once(_AT_ONCE, density.device)
+    for _ in range(0, max(_LOOKS, int(_LOOKS_PER_CELL * len(grid))), count):
+        walk = grid.lattice.walk(draw(count))
+        parts = [of_rays(walk, part) for part in shares(count, density.device)]
         for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
