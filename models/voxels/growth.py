@@ -13,7 +13,7 @@ from datasets.rays import Rays
 from datasets.region import Region
 
 from ..occupancy import dilate
-from ..parallel import at_once, parallel, shares
+from ..parallel import parallel, shares
 from ..space import Lattice
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
@@ -118,10 +118,9 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
         weight = torch.zeros_like(highest)
         return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
 
-    count = at_once(_AT_ONCE, density.device)
-    for _ in range(0, max(_LOOKS, int(_LOOKS_PER_CELL * len(grid))), count):
-        walk = grid.lattice.walk(draw(count))
-        parts = [of_rays(walk, part) for part in shares(count, density.device)]
+    for _ in range(0, max(_LOOKS, int(_LOOKS_PER_CELL * len(grid))), _AT_ONCE):
+        walk = grid.lattice.walk(draw(_AT_ONCE))
+        parts = [of_rays(walk, part) for part in shares(_AT_ONCE, density.device)]
         for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
