@@ -44,7 +44,7 @@ def _voxels(options: TrainOptions, region: Region) -> VoxelField:
     return field
 
 
-# Photos of a place are few for each thing that they show: finer cells leave holes in it.
+# Photos of a place are few for each thing that they show: finer cells show no more of it.
 _UNBOUNDED_FINEST = 192
 # The paper's 300^3: planes, gradients and moments are 0.3 GB then.
 _TENSORF_FINEST = 300
