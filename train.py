@@ -26,7 +26,7 @@ from errors import UserError, run_command
 from losses import loss_dict
 from models import build_appearance, build_fields, build_renderer, sampler_of, sparse_depth
 from models.appearance import Appearance
-from models.compositing import Picture
+from models.compositing import Picture, TrainingPicture
 from models.nerf import NeRF
 from models.parallel import prefer_parts, prefer_tensor_cores
 from models.rendering import ImageRenderer
@@ -195,9 +195,10 @@ class NeRFSystem(LightningModule):
         }
         loss = self.loss(renderings, rgbs)
         best = renderings[next(reversed(renderings))]
-        penalty: Tensor | None = getattr(best, "penalty", None)
-        if penalty is not None:
-            loss = loss + penalty
+        samples = 0
+        if isinstance(best, TrainingPicture):
+            samples = best.samples
+            loss = loss if best.penalty is None else loss + best.penalty
         rgb = best.rgb.detach()
         self.position = batch.end
         if self.global_step % LOG_EVERY == 0:  # of this process's rays alone
@@ -209,7 +210,7 @@ class NeRFSystem(LightningModule):
             "rgb": rgb,
             "field_rgb": field_rgb,
             "target": rgbs,
-            "samples": cast(Any, getattr(best, "samples", 0)),
+            "samples": samples,
         }
 
     def change_background(
