@@ -24,8 +24,9 @@ from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from metrics import psnr, ssim
 from models import build_fields, build_renderer, change_sampler, sampler_of
-from models.appearance import match_halves
+from models.appearance import Appearance, match_halves
 from models.depth import surface_distance
+from models.nearby_exposure import NearbyExposure
 from models.parallel import prefer_parts
 from models.rendering import ImageRenderer
 from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
@@ -50,6 +51,7 @@ from writing.video import write_gif, write_mp4
 
 PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
 SAVED = "the saved 8-bit images"
+EXPOSED = ", exposed as the training photos nearby lead to expect"
 RIGHT_HALVES = (
     "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
     "half (NeRF in the Wild; the saved images show the mean appearance)"
@@ -86,15 +88,16 @@ def main() -> None:
     trained = training_options(options, checkpoint)
     scene, split = choose_views(options, trained, checkpoint)
     renderer = load_renderer(checkpoint, trained, scene, device)
+    exposure = None if split == "path" else load_exposure(checkpoint, trained)
 
     name = options.scene_name or scene.name
     folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
-    views, seconds = render_views(renderer, scene, split, folder, options, device)
+    views, seconds = render_views(renderer, exposure, scene, split, folder, options, device)
     if not is_first():
         return
     write_videos(folder, name, views, options.fps)
     if scene.has_photos(split):
-        report = measure(scene, split, views, trained, name)
+        report = measure(scene, split, views, trained, name, exposure is not None)
         report["seconds_per_frame"] = round(seconds, 4)
         report["ckpt_path"] = options.ckpt_path
         write_examples(folder, scene, split, report["views"])
@@ -198,8 +201,28 @@ def load_renderer(
     return ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
 
 
+def load_exposure(checkpoint: Checkpoint, trained: TrainOptions) -> NearbyExposure | None:
+    """What tells the exposure of views, where the training photos had their own unasked."""
+    prefix = "appearance."
+    state = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint.state_dict.items()
+        if name.startswith(prefix)
+    }
+    if not state or checkpoint.scene is None or trained.encode_appearance:
+        return None
+    train = checkpoint.scene.splits["train"]
+    appearance = Appearance(len(train))
+    try:
+        appearance.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError("the checkpoint's exposures are not those of its photos") from error
+    return NearbyExposure(checkpoint.scene.cameras[train], appearance)
+
+
 def render_views(
     render: ImageRenderer,
+    exposure: NearbyExposure | None,
     scene: Scene,
     split: str,
     folder: Path,
@@ -219,7 +242,7 @@ def render_views(
             number = start + rank()
             view = None
             if number < len(indices):
-                view = render_view(render, scene, cameras, indices[number])
+                view = render_view(render, exposure, scene, cameras, indices[number])
             together = [view for view in gather_to_first(view) if view is not None]
             seconds += max((view.seconds for view in together), default=0.0)
             for view in together:
@@ -239,10 +262,18 @@ def render_views(
     return views, seconds / len(indices)
 
 
-def render_view(render: ImageRenderer, scene: Scene, cameras: Cameras, index: int) -> View:
+def render_view(
+    render: ImageRenderer,
+    exposure: NearbyExposure | None,
+    scene: Scene,
+    cameras: Cameras,
+    index: int,
+) -> View:
     """Render camera `index` of the scene; cameras: the scene's, on the device."""
     start = time.perf_counter()
     picture = render(image_rays(cameras, scene.bounds, index))
+    if exposure is not None:
+        picture = exposure(picture, scene.cameras.c2w[index], scene.background)
     width, height = scene.cameras.size[index].tolist()
     image = to_8_bit(picture.rgb, (width, height))
     depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
@@ -295,9 +326,14 @@ def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def measure(
-    scene: Scene, split: str, views: list[View], trained: TrainOptions, name: str
+    scene: Scene,
+    split: str,
+    views: list[View],
+    trained: TrainOptions,
+    name: str,
+    exposed: bool = False,
 ) -> dict[str, Any]:
-    """Compare the views with their photos."""
+    """Compare the views with their photos; exposed: as those nearby are."""
     photos = scene.photos(scene.splits[split])
     rows = []
     for number, (index, view) in enumerate(zip(scene.splits[split], views, strict=True)):
@@ -318,7 +354,7 @@ def measure(
     protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
-    images = RIGHT_HALVES if trained.encode_appearance else SAVED
+    images = RIGHT_HALVES if trained.encode_appearance else SAVED + EXPOSED * exposed
     protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"

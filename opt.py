@@ -115,7 +115,7 @@ class TrainOptions(SceneOptions):
     encode_appearance: Annotated[bool | None, _Switch] = None
     """give each training photo its own exposure and colours, and measure held-out photos by
     exposing them as fits their left half; by default, voxels of a place (not of an object before a
-    blank background) are trained so, and measured as they are"""
+    blank background) are trained so, and held-out views exposed as photos nearby lead to expect"""
 
     distortion: float | None = None
     """voxels: weight of the distortion loss, which draws what a ray meets together (mip-NeRF 360);

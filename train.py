@@ -27,6 +27,7 @@ from losses import loss_dict
 from models import build_appearance, build_fields, build_renderer, sampler_of, sparse_depth
 from models.appearance import Appearance
 from models.compositing import Picture, TrainingPicture
+from models.nearby_exposure import NearbyExposure
 from models.nerf import NeRF
 from models.parallel import prefer_parts, prefer_tensor_cores
 from models.rendering import ImageRenderer
@@ -241,6 +242,11 @@ class NeRFSystem(LightningModule):
         rays, rgbs = self.decode_batch(batch)
         picture = self(rays)
         right_half = bool(self.options.encode_appearance)
+        if self.appearance is not None and not right_half:
+            cameras, train = self.scene.cameras, self.scene.splits["train"]
+            c2w = cameras.c2w[self.val_views[number]]
+            expose = NearbyExposure(cameras[train], self.appearance)
+            picture = expose(picture, c2w, self.scene.background)
         measured = measure_view(picture, batch, right_half, self.scene.background)
         self.val_rows.append((number, *measured))
         if number == 0 and isinstance(self.logger, TensorBoardLogger):

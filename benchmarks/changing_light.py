@@ -146,7 +146,7 @@ def held_out_psnr(run_name: str) -> tuple[float, float]:
     scene, split = evaluation.choose_views(options, trained, checkpoint)
     device = resolve_device(options.accelerator)
     renderer = evaluation.load_renderer(checkpoint, trained, scene, device)
-    views, _ = evaluation.render_views(renderer, scene, split, folder, options, device)
+    views, _ = evaluation.render_views(renderer, None, scene, split, folder, options, device)
     reports = [
         evaluation.measure(scene, split, views, replace(trained, encode_appearance=rule), run_name)
         for rule in (False, True)
