@@ -101,7 +101,8 @@ class TrainOptions(SceneOptions):
     perturb: float = 1.0
     """how far the samples of a training ray are shifted at random within their intervals"""
     noise_std: float = 1.0
-    """nerf: standard deviation of the noise that is added to sigma in training"""
+    """standard deviation of the noise that is added to sigma in training; for nerf, and for voxels
+    of a place with unbounded surroundings"""
     netdepth: int = 8
     """layers of the network"""
     netwidth: int = 256

@@ -124,6 +124,11 @@ class NeRFSystem(LightningModule):
         self.val_photos = self.scene.photos(self.val_views)
 
     @property
+    def noise_std(self) -> float:
+        """Of the densities in training; TensoRF has none."""
+        return 0.0 if self.options.model == "tensorf" else self.options.noise_std
+
+    @property
     def grows(self) -> bool:
         """Whether the field gets finer in training, with rates of its own."""
         return self.options.model != "nerf"
@@ -186,7 +191,7 @@ class NeRFSystem(LightningModule):
         )
         background, rgbs = self.change_background(batch.alpha, rgbs, generator)
         renderings = self.renderer.train(
-            *(rays, self.options.perturb, 0.0 if self.grows else self.options.noise_std),
+            *(rays, self.options.perturb, self.noise_std),
             *(generator, background),
         )
         field_rgb = list(renderings.values())[-1].rgb.detach()

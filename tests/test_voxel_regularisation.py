@@ -144,6 +144,41 @@ def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
     assert 0 < float(far.norm()) < 0.1 * float(gradient(0.0).norm())
 
 
+def test_noise_spoils_what_fog_shows_and_not_what_is_solid_or_empty():
+    field, rays = VoxelField(AROUND, 32), rays_at(AROUND, 200)
+
+    def spread(density: float) -> float:
+        """Standard deviation of the rays' colours over training steps of one field."""
+        with torch.no_grad():
+            field.density_table.fill_(density)
+            field.feature_table.normal_(generator=torch.Generator().manual_seed(0))
+        shown = []
+        for seed in range(20):
+            generator = torch.Generator().manual_seed(seed)
+            # The samples stay where they are.
+            step = VoxelRenderer(field).train(rays, 0.0, 1.0, generator)["voxels"]
+            shown.append(step.rgb.detach())
+        return float(torch.stack(shown).std(dim=0).mean())
+
+    solid, fog, empty = (spread(density / 2) for density in (20.0, 4.0, -8.0))
+    assert solid < 0.1 * fog
+    assert empty < 0.1 * fog
+
+
+def test_noise_is_asked_for_and_of_training_alone():
+    field, rays = VoxelField(AROUND, 32), rays_at(AROUND, 50)
+    render = VoxelRenderer(field)
+
+    def step(noise_std: float, seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return render.train(rays, 0.0, noise_std, generator)["voxels"].opacity
+
+    assert torch.equal(step(0.0, 0), step(0.0, 1))
+    assert not torch.equal(step(1.0, 0), step(1.0, 1))
+    assert torch.equal(step(1.0, 0), step(1.0, 0))
+    assert torch.equal(render(rays).rgb, render(rays).rgb)
+
+
 def test_distortion_is_that_of_two_surfaces():
     weight = torch.tensor([0.3, 0.0, 0.5, 0.2])
     s = torch.tensor([1.0, 1.5, 4.0, 7.0])

@@ -52,15 +52,18 @@ def some_tables(grid: VoxelGrid, channels: int = 5) -> tuple[torch.Tensor, torch
     return density, torch.randn(grid.size, channels, generator=generator)
 
 
+@pytest.mark.parametrize("noisy", [False, True])
 @REGIONS
-def test_the_fast_integral_is_that_of_its_twin(region):
+def test_the_fast_integral_is_that_of_its_twin(region, noisy):
     grid, rays = some_grid(region), rays_at(region)
     density, features = (table.requires_grad_() for table in some_tables(grid))
     jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(3))
     uniform = jitter.expand(8, -1)
-    how = Sampling(uniform, exact=True, distortion=True)
+    # Fewer numbers than samples: they begin again.
+    noise = torch.randn(37, generator=torch.Generator().manual_seed(5)) if noisy else None
+    how = Sampling(uniform, noise, exact=True, distortion=True)
     *fast, count = RenderVoxels.apply(density, features, grid, rays, how)
-    plain = render_plainly(grid, density, features, rays, jitter)
+    plain = render_plainly(grid, density, features, rays, jitter, noise=noise)
     assert int(count) > 100
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

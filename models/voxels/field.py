@@ -92,6 +92,7 @@ class VoxelField(nn.Module):
         rays: Rays,
         background: float | Float[Tensor, "ray 3"],
         uniform: Float[Tensor, "8 ray"] | None = None,
+        noise: Float[Tensor, "number"] | None = None,
         stops: Stops | None = None,
         coloured: int = 1 << 60,
     ) -> Rendered:
@@ -99,6 +100,7 @@ class VoxelField(nn.Module):
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
+            noise: on the densities of a training step.
             stops: how far rays are followed; by default to the end of the region.
             coloured: so many rays get colours and depths; of the rest opacity alone is wanted.
         """
@@ -110,6 +112,7 @@ class VoxelField(nn.Module):
         else:
             how = Sampling(
                 uniform,
+                noise,
                 fade=self.recipe.fade,
                 stops=stops,
                 coloured=coloured,

@@ -25,7 +25,8 @@ class Sampling:
     """How rays are followed; the default is that of a picture, the same each time.
 
     Attributes:
-        uniform: (8, ray) the random numbers of a training step.
+        uniform: (8, ray) the random numbers of a training step,
+        noise: and those added to its densities, one to a sample, over and over.
         exact: leave nothing but the samples' places to chance.
         faintest: weight below which samples of a picture have no part in the feature.
         fade: as in Recipe; of a training step.
@@ -36,6 +37,7 @@ class Sampling:
     """
 
     uniform: Float[Tensor, "8 ray"] | None = None
+    noise: Float[Tensor, "number"] | None = None
     exact: bool = False
     faintest: float = 1e-3
     fade: float = 0.0
@@ -61,6 +63,7 @@ def look(grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sa
     table = Table(density, features, grid.blocks, grid.number, grid.rows, grid.share)
     found = integrate(
         *(table, walk, grid.block_dims, list(grid.lattice.dims), uniform),
+        density.new_zeros(0) if how.noise is None else how.noise,
         *(faintest, roulette, fade, how.step, how.coloured),
         grid.lattice.share_of_cell if how.distortion else 0.0,
     )

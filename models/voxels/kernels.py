@@ -187,6 +187,7 @@ def integrate(
     block_dims: list[int],
     dims: list[int],
     uniform: Tensor,
+    noise: Tensor,
     faintest: float,
     roulette: float,
     fade: float,
@@ -198,6 +199,7 @@ def integrate(
 
     Args:
         uniform: (8, ray) random numbers; the first places the samples in their steps.
+        noise: added to the samples' densities before the activation, over and over; or empty.
         faintest: samples below this weight are left out,
         roulette: and those below this one are kept at random.
         fade: distance from the camera within which the density's gradient falls with its square.
@@ -212,6 +214,8 @@ def integrate(
     weights = corner_weights(table.share, cell, within)
     raw = F.embedding_bag(rows, table.density, mode="sum", per_sample_weights=weights).view(-1)
     raw.add_(-6.0)
+    if noise.size(0) > 0:
+        raw.add_(noise.repeat(raw.size(0) // noise.size(0) + 1)[: raw.size(0)])
     thickness = F.softplus(raw).mul_(step)
     so_far, total = sums_along_rays(thickness, ray, starts)
     passed = so_far.float()

@@ -23,11 +23,13 @@ def render_plainly(
     rays: Rays,
     jitter: Float[Tensor, "ray"] | None = None,
     step: float = 1.0,
+    noise: Float[Tensor, "number"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Feature (ray, channel), opacity (ray,), depth and distortion of rays, as of RenderVoxels.
 
     1. Samples `step` cells apart, in occupied cells (marching).
-    2. Density and feature at each, from the eight corners of its cell on every lattice.
+    2. Density and feature at each, from the eight corners of its cell on every lattice; the noise
+       is added to the densities one by one, over and over.
     3. Weights w_i = T_i (1 - exp(-sigma_i step)), density being that of a cell (NeRF, equation 3).
     4. Sums of w_i times feature, 1 and t_i.
     5. Distortion (mip-NeRF 360, equation 15), of places in sides of the region.
@@ -35,6 +37,8 @@ def render_plainly(
     walk = grid.lattice.walk(rays)
     samples = grid.march(walk, jitter, step)
     raw = interpolate(grid, density, samples).squeeze(1) + SHIFT
+    if noise is not None:
+        raw = raw + noise[torch.arange(len(raw), device=raw.device) % len(noise)]
     found = interpolate(grid, features, samples)
     t = parameter(walk, samples.ray, samples.s)
 

@@ -43,6 +43,9 @@ class Recipe:
         fade: within this distance of a camera, in halves of the region, the density's gradient
             falls with its square: there a cell is hit by more rays, of fewer cameras (Philip and
             Deschaintre 2023, Floaters No More). 0 is off.
+        noise: standard deviation, times --noise_std, of what is added at random to densities before
+            their activation, in training (NeRF, appendix A). Solid and empty cells show the same
+            with it; fog, which owes its colour to a precise density, does not.
         distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
@@ -57,6 +60,7 @@ class Recipe:
     directions: float = 1.0
     views: int = 0
     fade: float = 0.0
+    noise: float = 0.0
     distortion: float = 0.0
     step: float = 1.0
     backdrop: bool = True
@@ -94,6 +98,7 @@ UNBOUNDED = Recipe(
     directions=0.3,
     views=2,
     fade=2.5,
+    noise=1.0,
     backdrop=False,
 )
 

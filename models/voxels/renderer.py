@@ -22,6 +22,8 @@ _RAYS_AT_ONCE, _RAYS_OF_GPU = 16384, 65536
 _SOMETHING, _LEAST = 0.5, 1e-3
 
 
+# Random numbers for the noise of a training step; in the end each one serves several rays.
+_NOISES = 1 << 16
 # To so many of a training step's rays comes a pair towards a point that is known,
 _POINTS = 16
 # and this is the loss of light where it should go on, or of what should hide it.
@@ -78,7 +80,10 @@ class VoxelRenderer:
         generator: torch.Generator,
         background: Float[Tensor, "ray 3"] | None = None,
     ) -> dict[str, TrainingPicture]:
-        """With samples at random places of their step; noise_std is for networks and unused.
+        """With samples at random places of their step.
+
+        Args:
+            noise_std: of the noise on densities, where the field's recipe wants any.
 
         Returns:
             The rendering, with the samples of rays towards known points among its own, and a
@@ -94,7 +99,10 @@ class VoxelRenderer:
                 behind = F.pad(behind, (0, 0, 0, len(others)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
-        shown = self.field.render(rays, behind, uniform, stops, count)
+        noise, noise_std = None, noise_std * self.field.recipe.noise
+        if noise_std > 0:
+            noise = noise_std * torch.randn(_NOISES, generator=generator, device=device)
+        shown = self.field.render(rays, behind, uniform, noise, stops, count)
         rgb, depth, opacity = (x[:count] for x in (shown.rgb, shown.depth, shown.opacity))
         if wanted is not None:
             penalty = _FOG * (shown.opacity[count:] - wanted).abs().mean()
