@@ -102,7 +102,7 @@ class TrainOptions(SceneOptions):
     """how far the samples of a training ray are shifted at random within their intervals"""
     noise_std: float = 1.0
     """standard deviation of the noise that is added to sigma in training; for nerf, and for voxels
-    of a place with unbounded surroundings"""
+    of a place (not of an object before a blank background)"""
     netdepth: int = 8
     """layers of the network"""
     netwidth: int = 256

@@ -179,6 +179,24 @@ def test_noise_is_asked_for_and_of_training_alone():
     assert torch.equal(render(rays).rgb, render(rays).rgb)
 
 
+def test_densities_that_no_photo_asks_for_go_to_nothing():
+    field, lasting = VoxelField(AROUND, 32), VoxelField(BOX, 32)
+    for table in (field.density_table, lasting.density_table):
+        with torch.no_grad():
+            table.fill_(3.0)
+    steps, share = 500, 0.5
+    for step in range(steps):
+        field.smooth(step, share)
+        lasting.smooth(step, share)
+    left = (1 - share * UNBOUNDED.emptying) ** steps
+    torch.testing.assert_close(
+        field.density_table.detach(), torch.full_like(field.density_table, 11 * left - 8)
+    )
+    torch.testing.assert_close(
+        lasting.density_table.detach(), torch.full_like(lasting.density_table, 3.0)
+    )
+
+
 def test_distortion_is_that_of_two_surfaces():
     weight = torch.tensor([0.3, 0.0, 0.5, 0.2])
     s = torch.tensor([1.0, 1.5, 4.0, 7.0])

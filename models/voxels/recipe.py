@@ -46,6 +46,9 @@ class Recipe:
         noise: standard deviation, times --noise_std, of what is added at random to densities before
             their activation, in training (NeRF, appendix A). Solid and empty cells show the same
             with it; fog, which owes its colour to a precise density, does not.
+        emptying: share of the way to nothing that all densities go after each step of a processor
+            (of a GPU more, as for Smoothing). Photos that agree hold up what they show; what they
+            don't ask for goes.
         distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
@@ -61,6 +64,7 @@ class Recipe:
     views: int = 0
     fade: float = 0.0
     noise: float = 0.0
+    emptying: float = 0.0
     distortion: float = 0.0
     step: float = 1.0
     backdrop: bool = True
@@ -89,6 +93,7 @@ FORWARD_FACING = Recipe(
     density=Smoothing(0.08, 1.0, 16),
     features=Smoothing(0.04, 0.1, 32),
     directions=0.3,
+    noise=1.0,
     backdrop=False,
 )
 UNBOUNDED = Recipe(
@@ -99,6 +104,7 @@ UNBOUNDED = Recipe(
     views=2,
     fade=2.5,
     noise=1.0,
+    emptying=2e-4,
     backdrop=False,
 )
 
