@@ -51,7 +51,7 @@ from writing.video import write_gif, write_mp4
 
 PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
 SAVED = "the saved 8-bit images"
-EXPOSED = ", exposed as the training photos nearby lead to expect"
+EXPOSED = "exposed as the training photos nearby lead to expect"
 RIGHT_HALVES = (
     "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
     "half (NeRF in the Wild; the saved images show the mean appearance)"
@@ -354,7 +354,9 @@ def measure(
     protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
         f"{w}x{h}" for w, h in sorted(sizes)
     )
-    images = RIGHT_HALVES if trained.encode_appearance else SAVED + EXPOSED * exposed
+    images = f"{SAVED}, {EXPOSED}" if exposed else SAVED
+    if trained.encode_appearance:
+        images = RIGHT_HALVES
     protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
     if photos.valid is not None:
         protocol += "; pixels under the masks are left out"
@@ -370,6 +372,8 @@ def measure(
         trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
     )
     if published is not None and not trained.encode_appearance:  # another protocol
+        if exposed:
+            published["differs"].append(EXPOSED)
         report["published"] = published
     return report
 

@@ -83,5 +83,6 @@ def _distances(
 def _means(
     values: Float[Tensor, "photo value"], distances: Float[Tensor, "view photo"]
 ) -> Float[Tensor, "view value"]:
+    """Of the photos' values, by the fourth power of the inverse distance; 0 where none is near."""
     weights = distances.clamp_min(_LEAST).square().reciprocal()
     return weights @ values / weights.sum(dim=1, keepdim=True).clamp_min(1e-12)

@@ -45,16 +45,19 @@ class Recipe:
             Deschaintre 2023, Floaters No More). 0 is off.
         noise: standard deviation, times --noise_std, of what is added at random to densities before
             their activation, in training (NeRF, appendix A). Solid and empty cells show the same
-            with it; fog, which owes its colour to a precise density, does not.
+            with it; fog, which owes its colour to a precise density, does not. After 3000 steps
+            the toy had 23.2 instead of 22.6 dB (means of three seeds), fern 22.7 instead of 22.5,
+            but lego 32.0 instead of 32.9.
         emptying: share of the way to nothing that all densities go after each step of a processor
             (of a GPU more, as for Smoothing). Photos that agree hold up what they show; what they
-            don't ask for goes.
+            don't ask for goes. After 9000 steps the toy had 23.3 instead of 22.6 dB (means of two
+            seeds), both with noise.
         distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
             random; what it averages over thousands of steps, a picture shows at once.
-        backdrop: a ray that meets nothing shows the scene's background; without one, what a ray
-            meets is all there is.
+        backdrop: a ray that meets nothing shows the scene's background; without one, the photos'
+            mean colour.
     """
 
     stages: tuple[Stage, ...]

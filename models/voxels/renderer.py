@@ -17,11 +17,6 @@ from .field import VoxelField
 
 # Packed samples of so many rays stay near a processor, or take some 1.5 GB of a GPU.
 _RAYS_AT_ONCE, _RAYS_OF_GPU = 16384, 65536
-# What a ray meets is not to be relied on where it meets less than this, and not at all where it
-# meets next to nothing: such colours belong to the fringes of things that few photos show.
-_SOMETHING, _LEAST = 0.5, 1e-3
-
-
 # Random numbers for the noise of a training step; in the end each one serves several rays.
 _NOISES = 1 << 16
 # To so many of a training step's rays comes a pair towards a point that is known,
@@ -55,22 +50,13 @@ class VoxelRenderer:
         return _RAYS_AT_ONCE if on_cpu else _RAYS_OF_GPU
 
     def __call__(self, rays: Rays) -> Picture:
-        """The same each time."""
+        """The same each time. A place has no background of its own: behind what a ray meets is the
+        photos' mean colour, which is wrong by less than what the ray has met, where that is little
+        and belongs to the fringes of things that few photos show."""
+        behind = self.background if self.field.recipe.backdrop else self.field.unseen
         with torch.no_grad():
-            rgb, depth, opacity, *_ = self.field.render(rays, self.background)
-            if not self.field.recipe.backdrop:
-                rgb = self._without_backdrop(rgb, opacity[:, None])
+            rgb, depth, opacity, *_ = self.field.render(rays, behind)
         return Picture(rgb, depth, opacity)
-
-    def _without_backdrop(
-        self, rgb: Float[Tensor, "ray 3"], opacity: Float[Tensor, "ray 1"]
-    ) -> Float[Tensor, "ray 3"]:
-        """What is left of the light would meet what the ray has met, too; or, where that is too
-        little to tell, something of the photos' mean colour."""
-        seen = rgb - (1 - opacity) * self.background
-        own = (seen / opacity.clamp_min(_LEAST)).clamp(0, 1)
-        trust = (opacity / _SOMETHING).clamp_max(1)
-        return opacity * own + (1 - opacity) * torch.lerp(self.field.unseen, own, trust)
 
     def train(
         self,
