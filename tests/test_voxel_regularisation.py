@@ -190,11 +190,15 @@ def test_densities_that_no_photo_asks_for_go_to_nothing():
         lasting.smooth(step, share)
     left = (1 - share * UNBOUNDED.emptying) ** steps
     torch.testing.assert_close(
-        field.density_table.detach(), torch.full_like(field.density_table, 11 * left - 8)
+        field.density_table.detach(),
+        torch.full_like(field.density_table, 11 * left - 8),
+        rtol=0,
+        atol=1e-3,
     )
     torch.testing.assert_close(
         lasting.density_table.detach(), torch.full_like(lasting.density_table, 3.0)
     )
+    assert left < 0.96
 
 
 def test_distortion_is_that_of_two_surfaces():

@@ -53,7 +53,8 @@ class VoxelRenderer:
         """The same each time. A place has no background of its own: behind what a ray meets is the
         photos' mean colour, which is wrong by less than what the ray has met, where that is little
         and belongs to the fringes of things that few photos show."""
-        behind = self.background if self.field.recipe.backdrop else self.field.unseen
+        place = not self.field.recipe.backdrop
+        behind = self.field.unseen.expand(len(rays), 3) if place else self.background
         with torch.no_grad():
             rgb, depth, opacity, *_ = self.field.render(rays, behind)
         return Picture(rgb, depth, opacity)
