@@ -184,14 +184,8 @@ def load_renderer(
     sampler = from_plain(TrainOptions, checkpoint.options).sampler
     fields: dict[str, Any] = dict(build_fields(replace(trained, sampler=sampler), scene))
     for name, field in fields.items():
-        prefix = f"{name}."
-        weights = {
-            key.removeprefix(prefix): value
-            for key, value in checkpoint.state_dict.items()
-            if key.startswith(prefix)
-        }
         try:
-            field.load_state_dict(weights)
+            field.load_state_dict(checkpoint.part(name))
         except RuntimeError as error:
             raise UserError(f"the checkpoint has no {name} that fits its options") from error
         field.to(device).eval()
@@ -203,12 +197,7 @@ def load_renderer(
 
 def load_exposure(checkpoint: Checkpoint, trained: TrainOptions) -> NearbyExposure | None:
     """What tells the exposure of views, where the training photos had their own unasked."""
-    prefix = "appearance."
-    state = {
-        name.removeprefix(prefix): value
-        for name, value in checkpoint.state_dict.items()
-        if name.startswith(prefix)
-    }
+    state = checkpoint.part("appearance")
     if not state or checkpoint.scene is None or trained.encode_appearance:
         return None
     train = checkpoint.scene.splits["train"]

@@ -124,11 +124,6 @@ class NeRFSystem(LightningModule):
         self.val_photos = self.scene.photos(self.val_views)
 
     @property
-    def noise_std(self) -> float:
-        """Of the densities in training; TensoRF has none."""
-        return 0.0 if self.options.model == "tensorf" else self.options.noise_std
-
-    @property
     def grows(self) -> bool:
         """Whether the field gets finer in training, with rates of its own."""
         return self.options.model != "nerf"
@@ -190,8 +185,9 @@ class NeRFSystem(LightningModule):
             (self.options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
         )
         background, rgbs = self.change_background(batch.alpha, rgbs, generator)
+        noise_std = 0.0 if self.options.model == "tensorf" else self.options.noise_std
         renderings = self.renderer.train(
-            *(rays, self.options.perturb, self.noise_std),
+            *(rays, self.options.perturb, noise_std),
             *(generator, background),
         )
         field_rgb = list(renderings.values())[-1].rgb.detach()

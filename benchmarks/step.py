@@ -105,7 +105,7 @@ class Smooth(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         system: Any = pl_module
-        system.nerf_coarse.smooth(trainer.global_step, 0.0)
+        system.nerf_coarse.regularise(trainer.global_step, 0.0)
 
 
 def main() -> None:

@@ -186,8 +186,8 @@ def test_densities_that_no_photo_asks_for_go_to_nothing():
             table.fill_(3.0)
     steps, share = 500, 0.5
     for step in range(steps):
-        field.smooth(step, share)
-        lasting.smooth(step, share)
+        field.regularise(step, share)
+        lasting.regularise(step, share)
     left = (1 - share * UNBOUNDED.emptying) ** steps
     torch.testing.assert_close(
         field.density_table.detach(),

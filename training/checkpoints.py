@@ -67,6 +67,15 @@ class Checkpoint:
     resumable: bool
     from_nerf_pl: bool
 
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The weights of one part of the system, by their names within it."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.state_dict.items()
+            if key.startswith(prefix)
+        }
+
     def weights(self, prefixes_to_ignore: tuple[str, ...] = ()) -> dict[str, Tensor]:
         """The weights whose names, whole or within their network, start with none of these."""
         return {

@@ -100,7 +100,7 @@ class Growing(Callback):
     ) -> None:
         system: Any = pl_module
         if isinstance(system.nerf_coarse, VoxelField):
-            system.nerf_coarse.smooth(trainer.global_step, _DECAY**self._progress)
+            system.nerf_coarse.regularise(trainer.global_step, _DECAY**self._progress)
         if not self.adapt:
             return
         self._rays += len(batch.rgbs)

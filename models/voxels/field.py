@@ -183,7 +183,7 @@ class VoxelField(nn.Module):
         self._adopt(grid)
 
     @torch.no_grad()
-    def smooth(self, step: int, share: float) -> None:
+    def regularise(self, step: int, share: float) -> None:
         """Draw neighbours together, and densities towards nothing, a little after a training step.
 
         Args:
