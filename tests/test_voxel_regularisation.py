@@ -11,6 +11,7 @@ from datasets.cameras import Cameras
 from datasets.rays import Rays
 from datasets.region import Region
 from models.compositing import Picture
+from models.voxels.decay import Decay
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
@@ -179,26 +180,30 @@ def test_noise_is_asked_for_and_of_training_alone():
     assert torch.equal(render(rays).rgb, render(rays).rgb)
 
 
-def test_densities_that_no_photo_asks_for_go_to_nothing():
-    field, lasting = VoxelField(AROUND, 32), VoxelField(BOX, 32)
-    for table in (field.density_table, lasting.density_table):
-        with torch.no_grad():
-            table.fill_(3.0)
-    steps, share = 500, 0.5
-    for step in range(steps):
-        field.regularise(step, share)
-        lasting.regularise(step, share)
-    left = (1 - share * UNBOUNDED.emptying) ** steps
-    torch.testing.assert_close(
-        field.density_table.detach(),
-        torch.full_like(field.density_table, 11 * left - 8),
-        rtol=0,
-        atol=1e-3,
-    )
-    torch.testing.assert_close(
-        lasting.density_table.detach(), torch.full_like(lasting.density_table, 3.0)
-    )
-    assert left < 0.96
+def test_what_decays_goes_a_share_of_the_way_each_time_a_part_at_a_step():
+    table = torch.randn(37, 3, generator=torch.Generator().manual_seed(0))
+    was, decay, share = table.clone(), Decay(0.2, -8.0, 5), 0.5
+    decay.step(table, 1, share)
+    touched = (table != was).all(dim=1)
+    assert 0 < int(touched.sum()) < len(table) / 4
+    for step in range(2, 2 * 5 + 1):
+        decay.step(table, step, share)
+    torch.testing.assert_close(table, -8 + (was + 8) * (1 - share * 0.2) ** 2)
+
+
+@pytest.mark.parametrize("region", [AROUND, FORWARD, BOX])
+def test_what_no_photo_asks_for_in_a_place_is_forgotten(region: Region):
+    field = VoxelField(region, 32)
+    with torch.no_grad():
+        field.density_table.fill_(3.0)
+        field.feature_table.fill_(0.5)
+    for step in range(500):
+        field.regularise(step, 0.5)
+    density, feature = field.density_table.detach(), field.feature_table.detach()
+    # An object before a blank background keeps what it has; a forward-facing scene, where all
+    # cameras look at everything, its densities.
+    assert float(density.max()) < 2.6 if region is AROUND else torch.all(density == 3)
+    assert torch.all(feature == 0.5) if region is BOX else float(feature.max()) < 0.3
 
 
 def test_distortion_is_that_of_two_surfaces():

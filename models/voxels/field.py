@@ -27,8 +27,6 @@ from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
 _EMPTY_DENSITY = -4.0
-# And what densities are drawn to that no photo asks for.
-_NOTHING = -8.0
 _FIRST_RAYS, _MOST_RAYS = 1024, 32768
 
 
@@ -184,16 +182,18 @@ class VoxelField(nn.Module):
 
     @torch.no_grad()
     def regularise(self, step: int, share: float) -> None:
-        """Draw neighbours together, and densities towards nothing, a little after a training step.
+        """Draw neighbours together, and what no photo asks for to nothing, after a training step.
 
         Args:
             share: of the learning rates that is left.
         """
-        self.recipe.density.step(self.grid, self.density_table, step, share)
-        self.recipe.features.step(self.grid, self.feature_table, step, share)
-        if self.recipe.emptying > 0:
-            emptying = at_once(1, self.stage.device) * self.recipe.emptying * share
-            self.density_table.mul_(1 - emptying).add_(_NOTHING * emptying)
+        recipe = self.recipe
+        recipe.density.step(self.grid, self.density_table, step, share)
+        recipe.features.step(self.grid, self.feature_table, step, share)
+        if recipe.emptying is not None:
+            recipe.emptying.step(self.density_table, step, share)
+        if recipe.greying is not None:
+            recipe.greying.step(self.feature_table, step, share)
 
     def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
         """Leave out cells that nobody sees, and refine the others, where it is time to."""
