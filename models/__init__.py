@@ -44,8 +44,9 @@ def _voxels(options: TrainOptions, region: Region) -> VoxelField:
     return field
 
 
-# Photos of a place are few for each thing that they show: finer cells show no more of it.
-_UNBOUNDED_FINEST = 192
+# Photos of a place are few for each thing that they show: finer cells show little more of it. The
+# toy had 24.5 dB after 3 minutes (mean of two seeds), with 192 24.1, with 320 23.9 dB.
+_UNBOUNDED_FINEST = 256
 # The paper's 300^3: planes, gradients and moments are 0.3 GB then.
 _TENSORF_FINEST = 300
 # Cells of an occupancy grid along the region's longest side.

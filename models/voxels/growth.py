@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # in the first one, before it is clear what is solid; and no oftener, as what comes and goes over
 # thousands of steps would all be lost in the end: lego fell by 1 dB in ten minutes so.
 _FIRST_LOOK, _LAST_LOOK = 400, 800
-# A cell is kept if a ray gave it, or a neighbour, more than this share of its colour.
-_SEEN = 0.01
 # So many rays look for cells, and at least so many for each that there is: fewer miss cells that
 # few photos show, behind other things, and leave holes there for good. The demo's scene at 400x400,
 # with 1.6 million cells, had 32.5 dB after 200 s, with 150,000 rays 29.7 dB.
@@ -124,7 +122,7 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
         for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
-    mask.view(-1)[grid.cells[highest > _SEEN]] = True
+    mask.view(-1)[grid.cells[highest > field.recipe.seen]] = True
     # Where nothing is seen yet, everything is kept: what is left out never comes back.
     return dilate(mask) & grid.mask if bool(mask.any()) else grid.mask
 

@@ -55,6 +55,9 @@ class Recipe:
             another out along their rays, and glow along all others. After 9000 steps the toy had
             24.2 instead of 23.4 dB (means of two seeds), after 3000 steps fern 22.8 instead of
             22.4 dB. Three times as strong is no better.
+        seen: cells stay if a ray owes them, or a neighbour, more than this share of its colour. In
+            a place fog takes most cells up, and their rays' time: without what makes up 0.01 to
+            0.03, the toy took twice as many steps in 3 minutes, and had 24.1 instead of 23.6 dB.
         distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
@@ -72,6 +75,7 @@ class Recipe:
     noise: float = 0.0
     emptying: Decay | None = None
     greying: Decay | None = None
+    seen: float = 0.01
     distortion: float = 0.0
     step: float = 1.0
     backdrop: bool = True
@@ -103,6 +107,7 @@ FORWARD_FACING = Recipe(
     directions=0.3,
     noise=1.0,
     greying=_GREYING,
+    seen=0.03,
     backdrop=False,
 )
 UNBOUNDED = Recipe(
@@ -115,6 +120,7 @@ UNBOUNDED = Recipe(
     noise=1.0,
     emptying=Decay(3.2e-3, -8.0, 16),
     greying=_GREYING,
+    seen=0.03,
     backdrop=False,
 )
 
