@@ -45,7 +45,7 @@ def _voxels(options: TrainOptions, region: Region) -> VoxelField:
 
 
 # Photos of a place are few for each thing that they show: finer cells show little more of it. The
-# toy had 24.5 dB after 3 minutes (mean of two seeds), with 192 24.1, with 320 23.9 dB.
+# toy had 24.5 dB after 3 minutes (mean of two seeds), with 192 24.1 dB (of one).
 _UNBOUNDED_FINEST = 256
 # The paper's 300^3: planes, gradients and moments are 0.3 GB then.
 _TENSORF_FINEST = 300

@@ -68,6 +68,14 @@ def at_once(count: int, device: torch.device) -> int:
     return count if device.type == "cpu" else _GPU * count
 
 
+def turn(count: int, parts: int, number: int, device: torch.device) -> slice:
+    """The part of `count` rows whose turn is at step `number`, where a processor goes through them
+    in `parts` steps; a GPU, with more samples in each, in fewer."""
+    parts = max(1, parts // at_once(1, device))
+    begin, end = (count * (number % parts + i) // parts for i in (0, 1))
+    return slice(begin, end)
+
+
 def prefer_parts(device: torch.device, parts: bool = True) -> None:
     """Let the caller's own thread compute by itself, where its work is shared out in parts.
 

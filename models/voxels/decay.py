@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..parallel import at_once
+from ..parallel import turn
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Decay:
         Args:
             share: factor of the rate.
         """
-        parts = max(1, self.parts // at_once(1, table.device))
-        begin, end = (len(table) * (number % parts + i) // parts for i in (0, 1))
+        part = turn(len(table), self.parts, number, table.device)
         rate = self.rate * share
-        table[begin:end].mul_(1 - rate).add_(rate * self.towards)
+        table[part].mul_(1 - rate).add_(rate * self.towards)

@@ -57,7 +57,8 @@ class Recipe:
             22.4 dB. Three times as strong is no better.
         seen: cells stay if a ray owes them, or a neighbour, more than this share of its colour. In
             a place fog takes most cells up, and their rays' time: without what makes up 0.01 to
-            0.03, the toy took twice as many steps in 3 minutes, and had 24.1 instead of 23.6 dB.
+            0.03, the toy took twice as many steps in 3 minutes, and had 24.1 instead of 23.6
+            dB (one seed).
         distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at

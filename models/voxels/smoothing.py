@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..parallel import at_once, unlocked
+from ..parallel import turn, unlocked
 from .grid import VoxelGrid
 
 
@@ -42,10 +42,9 @@ class Smoothing:
         Args:
             share: factor of the rate.
         """
-        size, parts = len(grid.levels[0].corners), max(1, self.parts // at_once(1, table.device))
-        begin, end = (size * (number % parts + i) // parts for i in (0, 1))
-        change = pull(table, grid.neighbours[:, begin:end], begin, self.edge)
-        table[begin:end].add_(change, alpha=self.rate * share)
+        part = turn(len(grid.levels[0].corners), self.parts, number, table.device)
+        change = pull(table, grid.neighbours[:, part], part.start, self.edge)
+        table[part].add_(change, alpha=self.rate * share)
 
 
 @unlocked
