@@ -216,7 +216,7 @@ def measure(system: System, steps: int) -> dict[str, float]:
         optimizer.zero_grad()
         timed("backward", loss.backward)
         timed("optimizer", optimizer.step)
-        timed("smoothing", partial(field.smooth, step, 0.0))
+        timed("smoothing", partial(field.regularise, step, 0.0))
         replay(field, batch.rays, generator, timed)
         total["samples"] = total.get("samples", 0.0) + samples
     return {name: seconds / steps for name, seconds in total.items()}
