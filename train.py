@@ -33,6 +33,7 @@ from models.parallel import prefer_parts, prefer_tensor_cores
 from models.rendering import ImageRenderer
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
+from models.voxels.surroundings import surroundings
 from opt import TrainOptions, from_plain, parse, plain, resolve_device
 from training.checkpoints import read_checkpoint
 from training.clock import LOG_EVERY, TrainingClock
@@ -57,6 +58,7 @@ from training.snapshots import Snapshots
 
 DEFAULT_BATCH = {"nerf": 1024, "tensorf": 4096, "voxels": 1024}  # rays, where they are not chosen
 DEFAULT_LOSS = {"nerf": "mse", "tensorf": "mse", "voxels": "huber"}
+_SOME_RAYS = 1 << 16  # tell what a place looks like
 _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
 
 
@@ -108,8 +110,11 @@ class NeRFSystem(LightningModule):
                 field.density = torch.compile(field.density)  # type: ignore[method-assign]
                 field.color = torch.compile(field.color)  # type: ignore[method-assign]
         if isinstance(self.nerf_coarse, VoxelField):
-            self.nerf_coarse.begin(self.scene.cameras[self.scene.splits["train"]])
-            self.nerf_coarse.unseen.copy_(self.train_photos.mean_colour())
+            cameras = self.scene.cameras[self.scene.splits["train"]]
+            rays = RayLoader(self.train_photos, cameras, self.scene.bounds, _SOME_RAYS)
+            self.nerf_coarse.begin(cameras)
+            some = next(iter(rays))
+            self.nerf_coarse.unseen.copy_(surroundings(some, self.nerf_coarse.region))
         depth = None
         if self.options.model == "voxels":
             depth = sparse_depth(self.scene, self.train_photos)

@@ -100,13 +100,6 @@ class Photos:
     def __len__(self) -> int:
         return len(self.widths)
 
-    def mean_colour(self) -> Float[Tensor, "3"]:
-        """The mean of some thousand pixels all over the photos, in [0, 1]."""
-        some = torch.arange(0, len(self.pixels), max(1, len(self.pixels) // 100_000))
-        if self.valid is not None:
-            some = some[self.valid[some]]
-        return self.pixels[some].float().mean(dim=0).div_(255).nan_to_num_(0.5)
-
     def image(self, index: int) -> UInt8[Tensor, "height width 3"]:
         return self._view(self.pixels, index)
 

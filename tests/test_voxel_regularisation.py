@@ -243,11 +243,11 @@ def test_a_recipe_with_distortion_draws_fog_together():
 
 
 @pytest.mark.parametrize(("region", "backdrop"), [(BOX, True), (AROUND, False), (FORWARD, False)])
-def test_a_place_has_the_photos_mean_colour_behind_what_its_rays_meet(region, backdrop):
+def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop):
     recipe = recipe_for(region)
     assert recipe.backdrop is backdrop
     field = VoxelField(region, 64)
-    field.unseen.fill_(0.3)
+    field.unseen[0] = 0.3
     with torch.no_grad():
         field.density_table.fill_(1.2)  # half transparent
         field.feature_table.zero_()

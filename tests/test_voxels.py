@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datasets.images import Photos
 from datasets.rays import Rays
 from datasets.region import Region
 from models.space import Lattice
@@ -298,19 +297,16 @@ def test_a_field_moves_to_where_there_is_no_double_precision():
     assert torch.equal(field._apply(move).state_dict()["box"], box)
 
 
-def test_fields_of_before_they_knew_what_is_unseen_load():
+def test_fields_that_knew_less_of_what_is_unseen_load():
     field = VoxelField(AROUND, 64)
     state = field.state_dict()
     del state["unseen"]
     fresh = VoxelField(AROUND, 64)
     fresh.load_state_dict(state)
-    assert fresh.unseen.tolist() == [0.5, 0.5, 0.5]
-
-
-def test_the_mean_colour_is_of_the_pixels_that_masks_leave():
-    pixels = torch.tensor([[0, 0, 255], [255, 51, 255], [7, 7, 7]], dtype=torch.uint8)
-    photos = Photos(pixels, torch.tensor([3]), torch.tensor([0, 3]), torch.tensor([1, 1, 0]).bool())
-    torch.testing.assert_close(photos.mean_colour(), torch.tensor([0.5, 0.1, 1.0]))
+    assert fresh.unseen[0].tolist() == [0.5, 0.5, 0.5]
+    fresh.load_state_dict(state | {"unseen": torch.tensor([0.25, 0.5, 0.75])})  # a colour alone
+    assert fresh.unseen[0].tolist() == [0.25, 0.5, 0.75]
+    assert not fresh.unseen[1:].any()
 
 
 @pytest.mark.parametrize("resolution", [100, 400])

@@ -72,8 +72,8 @@ class VoxelField(nn.Module):
         self.region, self.resolution = region, resolution
         self.recipe = recipe_for(region)
         self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
-        # What nobody has seen most likely looks like.
-        self.register_buffer("unseen", torch.full((3,), 0.5))
+        # What nobody has seen most likely looks like, as `surroundings` has it.
+        self.register_buffer("unseen", F.pad(torch.full((1, 3), 0.5), (0, 0, 0, 8)))
         self._adopt(first_grid(region, resolution / self.recipe.stages[0].coarseness))
         self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
         features = torch.zeros(self.grid.size, channels)
@@ -236,7 +236,11 @@ class VoxelField(nn.Module):
             channels = self.feature_table.shape[1]
             self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1, device=device))
             self.feature_table = nn.Parameter(torch.zeros(self.grid.size, channels, device=device))
-        state_dict.setdefault(prefix + "unseen", self.unseen)  # earlier fields had none
+        # Earlier fields had none, or one colour.
+        unseen = state_dict.get(prefix + "unseen", self.unseen)
+        if unseen.dim() == 1:
+            unseen = F.pad(unseen[None], (0, 0, 0, 8))
+        state_dict[prefix + "unseen"] = unseen
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

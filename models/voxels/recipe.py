@@ -63,8 +63,9 @@ class Recipe:
             draws what a ray meets together.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
             random; what it averages over thousands of steps, a picture shows at once.
-        backdrop: a ray that meets nothing shows the scene's background; without one, the photos'
-            mean colour.
+        backdrop: a ray that meets nothing shows the scene's background; without one, what the
+            photos show beside their subject. On the toy, held-out photos had 25.0 dB so, with the
+            photos' mean colour 24.8 dB (means of two seeds).
     """
 
     stages: tuple[Stage, ...]

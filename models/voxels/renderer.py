@@ -14,6 +14,7 @@ from datasets.sightings import SparseDepth
 
 from ..compositing import Picture, TrainingPicture
 from .field import VoxelField
+from .surroundings import behind
 
 # Packed samples of so many rays stay near a processor, or take some 1.5 GB of a GPU.
 _RAYS_AT_ONCE, _RAYS_OF_GPU = 16384, 65536
@@ -50,13 +51,13 @@ class VoxelRenderer:
         return _RAYS_AT_ONCE if on_cpu else _RAYS_OF_GPU
 
     def __call__(self, rays: Rays) -> Picture:
-        """The same each time. A place has no background of its own: behind what a ray meets is the
-        photos' mean colour, which is wrong by less than what the ray has met, where that is little
-        and belongs to the fringes of things that few photos show."""
-        place = not self.field.recipe.backdrop
-        behind = self.field.unseen.expand(len(rays), 3) if place else self.background
+        """The same each time. A place has no background of its own: behind what a ray meets is
+        what the photos show beside their subject."""
+        beyond: float | Tensor = self.background
+        if not self.field.recipe.backdrop:
+            beyond = behind(self.field.unseen, rays.viewdirs)
         with torch.no_grad():
-            rgb, depth, opacity, *_ = self.field.render(rays, behind)
+            rgb, depth, opacity, *_ = self.field.render(rays, beyond)
         return Picture(rgb, depth, opacity)
 
     def train(
@@ -78,18 +79,18 @@ class VoxelRenderer:
         """
         device, count = rays.origins.device, len(rays)
         stops = wanted = penalty = None
-        behind = self.background if background is None else background
+        beyond = self.background if background is None else background
         if self.sparse_depth is not None:
             others, stops, wanted = self.sparse_depth(-(-count // _POINTS), generator)
             rays, stops = rays.and_also(others), stops.after(count)
-            if isinstance(behind, Tensor):
-                behind = F.pad(behind, (0, 0, 0, len(others)))
+            if isinstance(beyond, Tensor):
+                beyond = F.pad(beyond, (0, 0, 0, len(others)))
         uniform = torch.rand(8, len(rays), generator=generator, device=device)
         uniform[0].sub_(0.5).mul_(perturb).add_(0.5)
         noise, noise_std = None, noise_std * self.field.recipe.noise
         if noise_std > 0:
             noise = noise_std * torch.randn(_NOISES, generator=generator, device=device)
-        shown = self.field.render(rays, behind, uniform, noise, stops, count)
+        shown = self.field.render(rays, beyond, uniform, noise, stops, count)
         rgb, depth, opacity = (x[:count] for x in (shown.rgb, shown.depth, shown.opacity))
         if wanted is not None:
             penalty = _FOG * (shown.opacity[count:] - wanted).abs().mean()
