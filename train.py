@@ -112,7 +112,6 @@ class NeRFSystem(LightningModule):
         if isinstance(self.nerf_coarse, VoxelField):
             cameras = self.scene.cameras[self.scene.splits["train"]]
             rays = RayLoader(self.train_photos, cameras, self.scene.bounds, _SOME_RAYS)
-            self.nerf_coarse.begin(cameras)
             some = next(iter(rays))
             self.nerf_coarse.unseen.copy_(surroundings(some, self.nerf_coarse.region))
         depth = None

@@ -160,15 +160,6 @@ class Cameras:
         uv = torch.stack([x, y], dim=-1).to(self.c2w.dtype) + 0.5
         return pixel_to_ray(self.intrinsics[image], self.c2w[image], uv)
 
-    def count_views(self, x_w: Float[Tensor, "point 3"]) -> Int[Tensor, "point"]:
-        """How many cameras have each point in their image."""
-        count = torch.zeros(len(x_w), dtype=torch.int64, device=x_w.device)
-        for c2w, (fx, fy, cx, cy), size in zip(self.c2w, self.intrinsics, self.size, strict=True):
-            x, y, z = inverse_transform(c2w, x_w).unbind(-1)
-            u, v = cx - fx * x / z, cy + fy * y / z
-            count += (z < 0) & (u > 0) & (v > 0) & (u < size[0]) & (v < size[1])
-        return count
-
     def resized(self, width: int, height: int) -> Cameras:
         """The same cameras with images of width x height pixels."""
         factor = torch.tensor([width, height], device=self.size.device) / self.size

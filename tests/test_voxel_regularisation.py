@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from datasets.cameras import Cameras
 from datasets.rays import Rays
 from datasets.region import Region
 from models.compositing import Picture
@@ -60,56 +59,6 @@ def test_smoothing_is_a_step_down_the_huber_total_variation():
         changed = (piece != table).any(dim=1)
         small[changed] = piece[changed]
     torch.testing.assert_close(small, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_points_are_counted_in_the_cameras_that_show_them():
-    eye = torch.eye(3, 4)[None].repeat(2, 1, 1)
-    eye[1, 0, 3] = 1.0  # a step to the right
-    cameras = Cameras(
-        eye, torch.tensor([[10.0, 10.0, 5.0, 5.0]]).repeat(2, 1), torch.tensor([[10, 10]] * 2)
-    )
-    points = torch.tensor(
-        [[0.5, 0.0, -2.0], [-0.6, 0.0, -2.0], [0.5, 0.0, 2.0], [0.5, 1.2, -2.0], [1.7, 0.0, -2.0]]
-    )
-    assert cameras.count_views(points).tolist() == [2, 1, 0, 0, 1]
-
-
-def around(count: int = 24) -> Cameras:
-    """Cameras on a circle of radius 1 that look at the origin."""
-    poses = []
-    for angle in torch.arange(count) * (2 * torch.pi / count):
-        back = torch.stack([angle.cos(), angle.sin(), torch.tensor(0.0)])
-        up = torch.tensor([0.0, 0.0, 1.0])
-        right = torch.linalg.cross(up, back)
-        poses.append(torch.stack([right, torch.linalg.cross(back, right), back, back], dim=1))
-    intrinsics = torch.tensor([[40.0, 40.0, 20.0, 20.0]]).repeat(count, 1)
-    return Cameras(torch.stack(poses), intrinsics, torch.tensor([[40, 40]] * count))
-
-
-def test_space_that_few_cameras_see_is_empty_from_the_start():
-    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True)
-    field, cameras = VoxelField(region, 64), around()
-    everywhere = len(field.grid)
-    field.begin(cameras)
-    assert 0 < len(field.grid) < everywhere
-    assert len(field.density_table) == len(field.feature_table) == field.grid.size
-    middles = field.grid.lattice.points(field.grid.indices() + 0.5)
-    assert int(cameras.count_views(middles).min()) >= UNBOUNDED.views
-    # The place that all look at stays.
-    cell, _ = field.grid.locate(field.grid.lattice.coordinates(torch.zeros(1, 3)))
-    assert int(cell[0]) >= 0
-
-
-def test_an_object_and_a_few_photos_lose_no_space():
-    field = VoxelField(BOX, 64)
-    before = len(field.grid)
-    field.begin(around())
-    assert len(field.grid) == before
-    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True)
-    few = VoxelField(region, 64)
-    few.begin(around()[[0, 8, 16]])
-    middles = few.grid.lattice.points(few.grid.indices() + 0.5)
-    assert int(around()[[0, 8, 16]].count_views(middles).min()) == 1
 
 
 def test_rays_begin_where_the_region_is_no_longer_clear():
@@ -269,4 +218,4 @@ def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop
 def test_recipes_can_be_told_apart():
     assert recipe_for(BOX) is OBJECT
     assert recipe_for(AROUND) is UNBOUNDED
-    assert replace(OBJECT, views=3).views == 3
+    assert replace(OBJECT, fade=3.0).fade == 3.0

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from datasets.cameras import Cameras
 from datasets.rays import Rays, Stops
 from datasets.region import Region
 
@@ -166,19 +165,6 @@ class VoxelField(nn.Module):
         device = self.stage.device
         samples = at_once(self.recipe.stages[int(self.stage[0])].samples, device)
         return StepSize(samples, _FIRST_RAYS, at_once(_MOST_RAYS, device))
-
-    def begin(self, cameras: Cameras) -> None:
-        """Leave out, before training, the cells that too few of its cameras see."""
-        wanted = min(self.recipe.views, max(1, len(cameras) // 6))
-        if self.recipe.views == 0 or int(self.stage[0]) > 0:
-            return
-        middles = self.grid.lattice.points(self.grid.indices() + 0.5)
-        mask = self.grid.mask.clone()
-        mask.view(-1)[self.grid.cells[cameras.count_views(middles) < wanted]] = False
-        rows = self.grid.rows_of(grid := VoxelGrid(self.grid.lattice, mask))
-        tables = (self.density_table, self.feature_table)
-        self.density_table, self.feature_table = (nn.Parameter(t.data[rows]) for t in tables)
-        self._adopt(grid)
 
     @torch.no_grad()
     def regularise(self, step: int, share: float) -> None:

@@ -39,8 +39,6 @@ class Recipe:
         density, features: how the tables are smoothed.
         directions: factor of the shading network's input of directions. Where photos are few, what
             colour owes to the direction is what fog would explain.
-        views: cells that fewer training cameras see are empty from the start: nobody else can
-            contradict what one camera has there.
         fade: within this distance of a camera, in halves of the region, the density's gradient
             falls with its square: there a cell is hit by more rays, of fewer cameras (Philip and
             Deschaintre 2023, Floaters No More). 0 is off.
@@ -72,7 +70,6 @@ class Recipe:
     density: Smoothing
     features: Smoothing
     directions: float = 1.0
-    views: int = 0
     fade: float = 0.0
     noise: float = 0.0
     emptying: Decay | None = None
@@ -117,7 +114,6 @@ UNBOUNDED = Recipe(
     density=Smoothing(0.12, 1.0, 16),
     features=Smoothing(0.06, 0.1, 32),
     directions=0.3,
-    views=2,
     fade=2.5,
     noise=1.0,
     emptying=Decay(3.2e-3, -8.0, 16),
