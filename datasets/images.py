@@ -196,6 +196,8 @@ def load_photos(
         background: grey level in [0, 1] that transparent pixels are composited on.
         keep_alpha: keep their opacity too.
         threads: decoders; each holds one photo in memory besides the result.
+
+    Raises UserError for a mask that leaves nothing of its photo.
     """
     widths = torch.tensor([frame.size[0] for frame in frames], dtype=torch.int64)
     counts = torch.tensor([frame.size[0] * frame.size[1] for frame in frames], dtype=torch.int64)
@@ -215,7 +217,13 @@ def load_photos(
             alpha[start:end] = photo[..., 3].reshape(-1)
             opaque[index] = False
         if valid is not None:
-            valid[start:end] = read_mask(frames[index]).reshape(-1)
+            mask = read_mask(frames[index])
+            if not mask.any():
+                raise UserError(
+                    f"{frames[index].mask_path}: hides all of its photo; leave the photo out, "
+                    "or make white what counts"
+                )
+            valid[start:end] = mask.reshape(-1)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(read, range(len(frames))))

@@ -18,6 +18,7 @@ from datasets.rays import Bounds
 from datasets.scene import make_cameras
 from datasets.shuffle import Shuffle
 from datasets.view_loader import ViewLoader
+from errors import UserError
 from opt import SceneOptions
 from tests.conftest import ROOT
 from tests.scenes import circle_poses, write_blender
@@ -115,6 +116,13 @@ def test_masked_pixels_are_never_drawn(tmp_path):
     assert sorted(tuple(p) for p in pixels.tolist()) == sorted(
         [(0, x, 1) for x in range(5)] + [(1, x, 1) for x in range(4)]
     )
+
+
+def test_a_mask_that_hides_a_whole_photo_is_a_mistake(tmp_path):
+    Image.fromarray(np.zeros((3, 5), np.uint8)).save(tmp_path / "0.png")
+    frame = Frame("0", (5, 3), array=np.zeros((3, 5, 3), np.uint8), mask_path=tmp_path / "0.png")
+    with pytest.raises(UserError, match=r"0\.png: hides all of its photo"):
+        load_photos([frame], 0.0)
 
 
 def test_validation_views_are_whole_or_a_grid():
