@@ -10,6 +10,9 @@ from datasets.loader import RayBatch
 from datasets.rays import Rays
 from datasets.region import Region
 from models.voxels.surroundings import behind, surroundings
+from opt import TrainOptions, plain
+from tests.scenes import circle_poses, write_llff
+from train import NeRFSystem
 
 PLACE = Region((1.0, 2.0, 3.0), (0.4, 0.4, 0.4), unbounded=True)
 RED = torch.tensor([1.0, 0.0, 0.0])
@@ -65,3 +68,16 @@ def test_directions_that_no_photo_has_look_like_the_others():
     found = surroundings(RayBatch(rays(directions, torch.ones(len(directions))), rgbs), PLACE)
     colours = behind(found, all_directions())
     torch.testing.assert_close(colours, torch.full_like(colours, 0.5), rtol=0, atol=0.1)
+
+
+def test_training_starts_with_what_its_photos_show_beside_the_subject(tmp_path, monkeypatch):
+    monkeypatch.setattr("train.prefer_parts", lambda *args: None)  # other tests keep their threads
+    write_llff(tmp_path / "ball", circle_poses(10))  # a coloured ball before black
+    options = TrainOptions(
+        dataset_name="llff", root_dir=str(tmp_path / "ball"), model="voxels", accelerator="cpu"
+    )
+    system = NeRFSystem(**plain(options))
+    system.setup("fit")
+    colours = behind(system.nerf_coarse.unseen, all_directions())
+    assert system.train_photos.pixels.float().mean() > 10
+    torch.testing.assert_close(colours, torch.zeros_like(colours), rtol=0, atol=0.01)
