@@ -11,12 +11,13 @@ import torch.nn.functional as F
 
 from datasets.rays import Rays
 from datasets.region import Region
+from models.occupancy import dilate
 from models.space import Lattice
 from models.voxels import growth
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
-from models.voxels.integral import RenderVoxels, Sampling
+from models.voxels.integral import RenderVoxels, Sampling, look
 from models.voxels.kernels import SHIFT, sums_along_rays
 from models.voxels.picture import show
 from models.voxels.plain import interpolate, render_plainly
@@ -323,3 +324,31 @@ def test_more_rays_look_for_more_cells(monkeypatch, resolution):
     growth.seen_cells(field, draw)
     wanted = 0.5 * len(field.grid)
     assert wanted <= sum(drawn) <= wanted + max(drawn)
+
+
+def test_cells_are_kept_by_their_share_in_a_rays_colour(monkeypatch):
+    """Rays are followed as far as they can show anything; none is lost by that."""
+    monkeypatch.setattr(growth, "_LOOKS", 1)
+    monkeypatch.setattr(growth, "_LOOKS_PER_CELL", 0.0)
+    monkeypatch.setattr(growth, "_AT_ONCE", 300)
+    field = VoxelField(AROUND, 200)
+    density, features = some_tables(field.grid)
+    field.density_table.data.copy_(density)
+    rays = rays_at(AROUND, 300)
+    found = look(field.grid, density, features, field.grid.lattice.walk(rays), Sampling())
+    whole = torch.zeros(len(field.grid))
+    whole.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
+    mask = torch.zeros_like(field.grid.mask)
+    mask.view(-1)[field.grid.cells[whole > field.recipe.seen]] = True
+    kept = growth.seen_cells(field, lambda count: rays_at(AROUND, count))
+    assert 0 < int(kept.sum()) < len(field.grid)
+    assert torch.equal(kept, dilate(mask) & field.grid.mask)
+
+
+def test_a_look_that_comes_too_late_to_pay_is_left_out():
+    field = VoxelField(AROUND, 24)
+    last = len(field.recipe.stages) - 1
+    field.stage.copy_(torch.tensor([last, 0, 400]))
+    assert growth.next_grid(field, 0.95, 500, lambda count: rays_at(AROUND, count)) is None
+    assert growth.next_grid(field, 0.5, 399, lambda count: rays_at(AROUND, count)) is None
+    assert growth.next_grid(field, 0.5, 500, lambda count: rays_at(AROUND, count)) is not None

@@ -17,7 +17,8 @@ from ..parallel import parallel, shares
 from ..space import Lattice
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
-from .integral import Sampling, look
+from .integral import Sampling
+from .picture import stretches
 
 if TYPE_CHECKING:
     from .field import VoxelField
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # in the first one, before it is clear what is solid; and no oftener, as what comes and goes over
 # thousands of steps would all be lost in the end: lego fell by 1 dB in ten minutes so.
 _FIRST_LOOK, _LAST_LOOK = 400, 800
+# Nor where so much of the training is over: a look takes as long as hundreds of steps.
+_LATE = 0.9
 # So many rays look for cells, and at least so many for each that there is: fewer miss cells that
 # few photos show, behind other things, and leave holes there for good. The demo's scene at 400x400,
 # with 1.6 million cells, had 32.5 dB after 200 s, with 150,000 rays 29.7 dB.
@@ -53,7 +56,8 @@ def next_grid(
         edge = edges(field.region, field.resolution / stages[number + 1].coarseness)
         kept = seen_cells(field, draw)
         return divided(field.grid, kept, bounded(edge, field.grid.lattice, int(kept.sum())))
-    if number > 0 and look_after <= _LAST_LOOK and step - since >= look_after:
+    due = number > 0 and look_after <= _LAST_LOOK and step - since >= look_after
+    if due and progress < _LATE:
         field.stage[2] = 2 * look_after
         return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
     return None
@@ -111,10 +115,14 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
     density, features = field.density_table.detach(), field.feature_table.detach()
     highest = torch.zeros(len(grid), device=density.device)
 
+    how, seen = Sampling(faintest=2.0), field.recipe.seen  # no features
+
     def brightest(walk: Walk) -> Tensor:
-        found = look(grid, density, features, walk, Sampling(faintest=2.0))  # no features
         weight = torch.zeros_like(highest)
-        return weight.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
+        for _, light, found in stretches(grid, density, features, walk, how, seen):
+            share = found.weight * light[found.ray]
+            weight.scatter_reduce_(0, found.cell.long(), share, "amax")
+        return weight
 
     for _ in range(0, max(_LOOKS, int(_LOOKS_PER_CELL * len(grid))), _AT_ONCE):
         walk = grid.lattice.walk(draw(_AT_ONCE))
@@ -122,7 +130,7 @@ def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
         for weight in parallel(brightest, parts):
             highest = torch.maximum(highest, weight)
     mask = torch.zeros_like(grid.mask)
-    mask.view(-1)[grid.cells[highest > field.recipe.seen]] = True
+    mask.view(-1)[grid.cells[highest > seen]] = True
     # Where nothing is seen yet, everything is kept: what is left out never comes back.
     return dilate(mask) & grid.mask if bool(mask.any()) else grid.mask
 

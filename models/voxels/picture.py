@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from ..parallel import parallel, shares
 from ..walk import Walk, of_rays
 from .grid import VoxelGrid
 from .integral import Sampling, look
+from .kernels import Found
 
 # Half of the samples in a trained scene lie behind something opaque.
 _STRETCHES = 4
@@ -42,10 +44,33 @@ def show(density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, how: Sa
 def _front_to_back(
     grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sampling
 ) -> Shown:
-    count, device = len(walk.start), density.device
+    count = len(walk.start)
     feature = density.new_zeros(count, features.shape[1])
-    depth, light = density.new_zeros(count), density.new_ones(count)
+    depth, opacity = density.new_zeros(count), density.new_zeros(count)
     samples = 0
+    darkest = 0.0 if how.exact else _HIDDEN
+    for left, light, found in stretches(grid, density, features, walk, how, darkest):
+        feature.index_add_(0, left, light[:, None] * found.feature)
+        depth.index_add_(0, left, light * found.depth)
+        opacity.index_add_(0, left, light * found.opacity)
+        samples += len(found.ray)
+    return Shown(feature, opacity, depth, samples)
+
+
+def stretches(
+    grid: VoxelGrid, density: Tensor, features: Tensor, walk: Walk, how: Sampling, darkest: float
+) -> Iterator[tuple[Tensor, Tensor, Found]]:
+    """What rays meet, a stretch of each at a time, from front to back.
+
+    Args:
+        darkest: rays with no more light than this are followed no further.
+
+    Yields:
+        The rays that are left, by their number; the light that arrives at their stretch; and what
+        they meet there, whose rays are numbered among those that are left.
+    """
+    count, device = len(walk.start), density.device
+    light = density.new_ones(count)
     # Whole segments of eight samples, so that these are where they would be in a single stretch.
     segment = 8 * how.step
     length = ((walk.end - walk.start) / (segment * _STRETCHES)).ceil().clamp_min(1) * segment
@@ -56,9 +81,6 @@ def _front_to_back(
         end = torch.minimum(some.end, start + length[left])
         found = look(grid, density, features, some._replace(start=start, end=end), how)
         arriving = light[left]
-        feature.index_add_(0, left, arriving[:, None] * found.feature)
-        depth.index_add_(0, left, arriving * found.depth)
+        yield left, arriving, found
         light[left] = arriving * (1 - found.opacity)
-        samples += len(found.ray)
-        left = left[light[left] > (0.0 if how.exact else _HIDDEN)]
-    return Shown(feature, 1 - light, depth, samples)
+        left = left[light[left] > darkest]
