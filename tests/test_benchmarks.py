@@ -1,4 +1,4 @@
-"""Each benchmark that a tiny scene is enough for, run as its first lines have it."""
+"""Benchmarks of the fields, run on a tiny scene as their first lines have it."""
 
 from __future__ import annotations
 
@@ -47,22 +47,9 @@ def trained(tmp_path_factory) -> Path:
             ["voxels, 1 s, seed 0", "psnr.csv", "psnr.png"],
         ),
         (
-            "changing_light",
-            [
-                *("--root_dir", "ball", "--out_dir", "light", "--steps", "3"),
-                "--train_flags=--model=voxels --accelerator=cpu",
-            ],
-            ["plain", "appearance", "held-out PSNR"],
-        ),
-        (
             "occupancy_rendering",
             ["--ckpt_path", "ckpts/nerf/last.ckpt", "--resolution", "16", "--views", "1"],
             ["two passes", "occupancy", "times as fast"],
-        ),
-        (
-            "bench_fit_image",
-            ["--image", "ball/train/r_0.png", "--steps", "1", "--rounds", "1"],
-            ["textbook", "ours", "Lightning's overhead"],
         ),
     ],
 )
