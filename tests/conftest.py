@@ -18,11 +18,6 @@ install_import_hook(
     "tests.typecheck.check",
 )
 
-import models.parallel  # noqa: E402  (after the hook)
-
-# On one thread or many, batches are cut in parts here as two cores cut them.
-models.parallel.CORES = 2
-
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
