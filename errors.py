@@ -12,6 +12,18 @@ class UserError(Exception):
     """Something that the user can mend; its text is the one line that they read."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with this message unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def require_positive(options: object, name: str) -> None:
+    """Raise UserError where an option of this name is given and not positive."""
+    value = getattr(options, name)
+    require(value is None or value > 0, f"--{name} must be positive, not {value}")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that a device or the machine has no memory left."""
     if isinstance(error, MemoryError):
@@ -40,10 +52,10 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def run_command(main: Callable[[], None], may_tell: Callable[[], bool] = lambda: True) -> None:
+def run_command(main: Callable[[], None], should_report: Callable[[], bool] = lambda: True) -> None:
     """Run a script's `main`; what the user can mend is told in one line, with exit code 2.
 
-    may_tell: asked before an error is told; False where another process of the run has told it.
+    should_report: asked before an error is told; False where another process of the run has told it.
     """
     try:
         main()
@@ -51,7 +63,7 @@ def run_command(main: Callable[[], None], may_tell: Callable[[], bool] = lambda:
         sys.exit(130)
     except Exception as error:
         line = explain(error)
-        if not may_tell():
+        if not should_report():
             sys.exit(2)
         if line is None:
             raise

@@ -6,8 +6,7 @@ results/<dataset_name>/<scene_name>.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,89 +14,63 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from api import Model, load_model
+from cli import parse
 from datasets import load_scene
-from datasets.cameras import Cameras
-from datasets.paths import render_path
-from datasets.rays import image_rays
-from datasets.region import find_region
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
-from metrics import psnr, ssim
-from models import build_fields, build_renderer, change_sampler, sampler_of
-from models.appearance import Appearance, match_halves
-from models.depth import surface_distance
-from models.nearby_exposure import NearbyExposure
-from models.parallel import prefer_parts
-from models.rendering import ImageRenderer
-from opt import EvalOptions, TrainOptions, from_plain, parse, resolve_device
-from published import published_psnr
+from evaluation.protocol import Protocol, describe, measure_split
+from evaluation.views import View, render_view
+from geometry.region import find_region
+from opt import EvalOptions, TrainOptions, from_dict
+from paths.kinds import render_path
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
-from training.launch import launch
-from training.pictures import to_8_bit
-from training.processes import (
-    first_prints,
-    first_to_tell,
-    gather_to_first,
-    is_first,
-    join,
+from training.distributed.devices import check_count, resolve_device
+from training.distributed.launch import launch
+from training.distributed.processes import (
+    connect_processes,
+    gather_to_main,
+    is_main_process,
     local_rank,
     local_world_size,
     rank,
+    should_report,
+    silence_other_ranks,
     world_size,
 )
 from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_depth
 from writing.files import write_json, write_png
 from writing.video import write_gif, write_mp4
 
-PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
-SAVED = "the saved 8-bit images"
-EXPOSED = "exposed as the training photos nearby lead to expect"
-RIGHT_HALVES = (
-    "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
-    "half (NeRF in the Wild; the saved images show the mean appearance)"
-)
-
-
-@dataclass(frozen=True)
-class View:
-    """A rendered view, and the seconds that it took.
-
-    Depth is in scene units, 0 for background; opacity as in Picture.
-    """
-
-    image: np.ndarray
-    depth: np.ndarray
-    opacity: np.ndarray
-    seconds: float
-
 
 def main() -> None:
-    first_prints()
+    silence_other_ranks()
     options = parse(EvalOptions)
     checkpoint = read_checkpoint(Path(options.ckpt_path))
     if options.export_weights:
         if checkpoint.scene is None:
             raise UserError("--export_weights takes a checkpoint of train.py")
-        if is_first():
+        if is_main_process():
             export_weights(checkpoint, Path(options.export_weights))
         print(options.export_weights)
         return
     device = choose_device(options)
     launch(options.num_gpus)
-    join()
-    trained = training_options(options, checkpoint)
+    connect_processes()
+    trained = options.over(from_dict(TrainOptions, checkpoint.options))
     scene, split = choose_views(options, trained, checkpoint)
-    renderer = load_renderer(checkpoint, trained, scene, device)
-    exposure = None if split == "path" else load_exposure(checkpoint, trained)
+    model = load_model(checkpoint, trained, scene, device)
+    if split == "path":
+        model = replace(model, exposure=None)
 
     name = options.scene_name or scene.name
     folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
-    views, seconds = render_views(renderer, exposure, scene, split, folder, options, device)
-    if not is_first():
+    views, seconds = render_views(model, split, folder, options)
+    if not is_main_process():
         return
     write_videos(folder, name, views, options.fps)
     if scene.has_photos(split):
-        report = measure(scene, split, views, trained, name, exposure is not None)
+        report = measure(model, split, views, name)
         report["seconds_per_frame"] = round(seconds, 4)
         report["ckpt_path"] = options.ckpt_path
         write_examples(folder, scene, split, report["views"])
@@ -111,30 +84,8 @@ def choose_device(options: EvalOptions) -> torch.device:
     """This process's own device. Raises UserError where it is absent."""
     device = resolve_device(options.accelerator)
     count = local_world_size() if world_size() > 1 else options.num_gpus
-    if device.type == "cuda" and count > torch.cuda.device_count():
-        raise UserError(f"--num_gpus {count}: this machine has {torch.cuda.device_count()}")
-    if device.type != "cuda" and count > 1 and options.accelerator != "cpu":
-        raise UserError(f"--num_gpus {count}: this machine has no such GPUs; or --accelerator cpu")
+    check_count(device, count, options.accelerator)
     return torch.device("cuda", local_rank()) if device.type == "cuda" else device
-
-
-def training_options(options: EvalOptions, checkpoint: Checkpoint) -> TrainOptions:
-    """The options of the training, under those of the command line."""
-    values = dict(checkpoint.options)
-    for name in (
-        "root_dir",
-        "dataset_name",
-        "img_wh",
-        "spheric_poses",
-        "N_samples",
-        "N_importance",
-        "use_disp",
-        "sampler",
-        "chunk",
-    ):
-        if getattr(options, name) is not None:
-            values[name] = getattr(options, name)
-    return from_plain(TrainOptions, values)
 
 
 def choose_views(
@@ -160,7 +111,9 @@ def choose_views(
             )
     assert scene is not None
     if scene.region is None:  # of a checkpoint from before regions
-        scene = replace(scene, region=find_region(scene))
+        cameras = scene.cameras[scene.splits["train"]]
+        region = find_region(cameras, scene.bounds, scene.foreground_only)
+        scene = replace(scene, region=region)
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
     if split != "path" and not scene.splits.get(split):
@@ -176,63 +129,26 @@ def choose_views(
     return scene, split
 
 
-def load_renderer(
-    checkpoint: Checkpoint, trained: TrainOptions, scene: Scene, device: torch.device
-) -> ImageRenderer:
-    """The fields of the checkpoint, ready to render."""
-    prefer_parts(device, trained.model == "voxels")
-    sampler = from_plain(TrainOptions, checkpoint.options).sampler
-    fields: dict[str, Any] = dict(build_fields(replace(trained, sampler=sampler), scene))
-    for name, field in fields.items():
-        try:
-            field.load_state_dict(checkpoint.part(name))
-        except RuntimeError as error:
-            raise UserError(f"the checkpoint has no {name} that fits its options") from error
-        field.to(device).eval()
-    if sampler_of(trained) != sampler_of(replace(trained, sampler=sampler)):
-        fields = change_sampler(fields, trained, scene, device)
-    renderer = build_renderer(fields, trained, scene)
-    return ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
-
-
-def load_exposure(checkpoint: Checkpoint, trained: TrainOptions) -> NearbyExposure | None:
-    """What tells the exposure of views, where the training photos had their own unasked."""
-    state = checkpoint.part("appearance")
-    if not state or checkpoint.scene is None or trained.encode_appearance:
-        return None
-    train = checkpoint.scene.splits["train"]
-    appearance = Appearance(len(train))
-    try:
-        appearance.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError("the checkpoint's exposures are not those of its photos") from error
-    return NearbyExposure(checkpoint.scene.cameras[train], appearance)
-
-
 def render_views(
-    render: ImageRenderer,
-    exposure: NearbyExposure | None,
-    scene: Scene,
-    split: str,
-    folder: Path,
-    options: EvalOptions,
-    device: torch.device,
+    model: Model, split: str, folder: Path, options: EvalOptions
 ) -> tuple[list[View], float]:
     """Render and write each view of the split; returns the views, and seconds per view.
 
     The processes render a view each at a time; the first one writes them all, and has them all.
     """
-    cameras = scene.cameras.to(device)
+    scene = model.scene
+    cameras = scene.cameras.to(model.device)
     indices = scene.splits[split]
     views: list[View] = []
     seconds = 0.0
-    with tqdm(total=len(indices), desc="rendering", unit="view", disable=not is_first()) as bar:
+    silent = not is_main_process()
+    with tqdm(total=len(indices), desc="rendering", unit="view", disable=silent) as bar:
         for start in range(0, len(indices), world_size()):
             number = start + rank()
             view = None
             if number < len(indices):
-                view = render_view(render, exposure, scene, cameras, indices[number])
-            together = [view for view in gather_to_first(view) if view is not None]
+                view = render_view(model.renderer, model.exposure, scene, cameras, indices[number])
+            together = [view for view in gather_to_main(view) if view is not None]
             seconds += max((view.seconds for view in together), default=0.0)
             for view in together:
                 write_png(folder / f"{len(views):03d}.png", view.image)
@@ -241,7 +157,7 @@ def render_views(
                     write_depth(path, view.depth, options.depth_format)
                 views.append(replace(view, depth=view.depth.astype(np.float16)))
             bar.update(len(together))
-    if options.save_depth and is_first():
+    if options.save_depth and is_main_process():
         units = {
             "unit_in_input_units": scene.units,
             "background": 0,
@@ -249,25 +165,6 @@ def render_views(
         }
         write_json(folder / "depth.json", units)
     return views, seconds / len(indices)
-
-
-def render_view(
-    render: ImageRenderer,
-    exposure: NearbyExposure | None,
-    scene: Scene,
-    cameras: Cameras,
-    index: int,
-) -> View:
-    """Render camera `index` of the scene; cameras: the scene's, on the device."""
-    start = time.perf_counter()
-    picture = render(image_rays(cameras, scene.bounds, index))
-    if exposure is not None:
-        picture = exposure(picture, scene.cameras.c2w[index], scene.background)
-    width, height = scene.cameras.size[index].tolist()
-    image = to_8_bit(picture.rgb, (width, height))
-    depth = surface_distance(picture, cameras, scene.bounds, index).cpu().numpy()
-    opacity = picture.opacity.cpu().numpy().reshape(depth.shape).astype(np.float16)
-    return View(image, depth, opacity, time.perf_counter() - start)
 
 
 def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
@@ -292,80 +189,25 @@ def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, 
         write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
 
 
-def right_half(
-    view: View, photo: np.ndarray, valid: np.ndarray | None, background: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The view, exposed as its photo is, the photo, and its mask: the right half of each."""
-    mask = None if valid is None else torch.from_numpy(valid)
-    image, seen = (torch.from_numpy(x).float() / 255 for x in (view.image, photo))
-    opacity = torch.from_numpy(view.opacity).float()
-    matched, _, mask = match_halves(image, seen, opacity, background, mask)
-    height, width = matched.shape[:2]
-    return (
-        to_8_bit(matched.flatten(0, 1), (width, height)),
-        photo[:, -width:],
-        None if mask is None else mask.numpy(),
-    )
-
-
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
     """Photos of several sizes, cut to what they share: a video has one size."""
     height, width = np.min([image.shape[:2] for image in images], axis=0)
     return [np.ascontiguousarray(image[:height, :width]) for image in images]
 
 
-def measure(
-    scene: Scene,
-    split: str,
-    views: list[View],
-    trained: TrainOptions,
-    name: str,
-    exposed: bool = False,
-) -> dict[str, Any]:
-    """Compare the views with their photos; exposed: as those nearby are."""
+def measure(model: Model, split: str, views: list[View], name: str) -> dict[str, Any]:
+    """Compare the views with their photos, by the protocol of the run."""
+    scene, options = model.scene, model.options
     photos = scene.photos(scene.splits[split])
-    rows = []
-    for number, (index, view) in enumerate(zip(scene.splits[split], views, strict=True)):
-        photo, mask = photos.image(number).numpy(), photos.mask(number)
-        valid = None if mask is None else mask.numpy()
-        frame = scene.frames[index]
-        image = view.image
-        if trained.encode_appearance:
-            image, photo, valid = right_half(view, photo, valid, scene.background)
-        rows.append(
-            {
-                "name": frame.name if frame else str(number),
-                "psnr": round(psnr(image, photo, valid), 4),
-                "ssim": round(ssim(image, photo, valid), 5),
-            }
-        )
-    sizes = {view.image.shape[1::-1] for view in views}
-    protocol = f"{split} split of {name}, {len(views)} views of " + ", ".join(
-        f"{w}x{h}" for w, h in sorted(sizes)
+    protocol = Protocol(bool(options.encode_appearance), model.exposure is not None)
+    rows = measure_split(scene, split, views, photos, protocol)
+    return describe(
+        *(scene, split, name, views, rows, protocol),
+        masked=photos.valid is not None,
+        dataset_name=options.dataset_name,
+        holdout=options.holdout,
     )
-    images = f"{SAVED}, {EXPOSED}" if exposed else SAVED
-    if trained.encode_appearance:
-        images = RIGHT_HALVES
-    protocol += f", background {scene.background:g}; {PROTOCOL.format(images=images)}"
-    if photos.valid is not None:
-        protocol += "; pixels under the masks are left out"
-    report: dict[str, Any] = {
-        "mean": {
-            "psnr": round(float(np.mean([row["psnr"] for row in rows])), 4),
-            "ssim": round(float(np.mean([row["ssim"] for row in rows])), 5),
-        },
-        "views": rows,
-        "protocol": protocol,
-    }
-    published = published_psnr(
-        trained.dataset_name, name, split, min(sizes), len(views), trained.holdout
-    )
-    if published is not None and not trained.encode_appearance:  # another protocol
-        if exposed:
-            published["differs"].append(EXPOSED)
-        report["published"] = published
-    return report
 
 
 if __name__ == "__main__":
-    run_command(main, first_to_tell)
+    run_command(main, should_report)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from cli import parse
 from errors import run_command
-from imagefit.fit import fit, paint_again
-from imagefit.options import FitOptions
-from imagefit.sweep import sweep
-from opt import parse
+from learn.image2d.fit import fit, paint_again
+from learn.image2d.options import FitOptions
+from learn.image2d.sweep import sweep
 
 
 def main() -> None:

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 
+from cli import parse
 from datasets import load_scene
-from datasets.ray_dataset import RaysDataset
+from datasets.config import SceneConfig
+from datasets.loaders.ray_dataset import RaysDataset
 from datasets.scene import Scene
 from errors import UserError, run_command
-from opt import SceneOptions, parse
-from rayplot.draw import draw_all, draw_one
-from rayplot.sample import (
+from learn.rayplot.draw import draw_all, draw_one
+from learn.rayplot.sample import (
     DrawnRays,
     draw_through,
     in_corner,
@@ -26,7 +27,7 @@ from rayplot.sample import (
 
 
 @dataclass(frozen=True)
-class PlotOptions(SceneOptions):
+class PlotOptions(SceneConfig):
     """Draw cameras as frusta, rays through chosen pixels, and the points that are sampled."""
 
     split: Literal["train", "val", "test"] = "train"
@@ -69,7 +70,7 @@ def main() -> None:
         raise UserError(f"--view {options.view}: {options.split} has views 0 to {len(views) - 1}")
     dataset = RaysDataset.from_scene(scene, options.split, seed=options.seed)
     if options.interactive:
-        from rayplot.interactive import serve
+        from learn.rayplot.interactive import serve
 
         serve(scene, options.split, dataset, options.n_samples, options.port)
     else:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from capture.config import PrepareConfig
+from capture.judge.report import CAMERAS, REPORT, SHEET, print_table
 from capture.pipeline import prepare
-from capture.report import CAMERAS, REPORT, SHEET, print_table
-from capture.tag_scene import NPZ
+from capture.solve.tag_scene import NPZ
+from cli import parse
 from errors import run_command
-from opt import PrepareOptions, parse
 
 
 def main() -> None:
-    options = parse(PrepareOptions)
+    options = parse(PrepareConfig)
     report = prepare(options)
     print_table(report)
     root = Path(options.root_dir)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cli import parse
 from errors import UserError, run_command
-from opt import parse
 from reporting import pictures
 from reporting.contents import describe, epoch_ends
 from reporting.page import data_uri, write_page

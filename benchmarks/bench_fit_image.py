@@ -18,15 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cli import parse
 from errors import run_command
-from imagefit.fit import make_trainer
-from imagefit.options import FitOptions
-from imagefit.photo import read_image
-from imagefit.recorder import Recorder
-from imagefit.system import ImageSystem
-from metrics import psnr
+from evaluation.metrics import psnr
+from learn.image2d.fit import make_trainer
+from learn.image2d.options import FitOptions
+from learn.image2d.photo import read_image
+from learn.image2d.recorder import Recorder
+from learn.image2d.system import ImageSystem
 from models.embedding import Embedding
-from opt import parse
 
 
 @dataclass(frozen=True)

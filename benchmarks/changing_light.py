@@ -22,11 +22,13 @@ from jaxtyping import Float
 from PIL import Image
 
 import eval as evaluation
-from datasets.images import read_photo
-from datasets.transforms import View, read_transforms, read_views
+from cli import parse
+from datasets.formats.transforms import View, read_transforms, read_views
+from datasets.photos import read_photo
 from errors import UserError, run_command
-from opt import EvalOptions, parse, resolve_device
+from opt import EvalOptions
 from training.checkpoints import read_checkpoint
+from training.distributed.devices import resolve_device
 from writing.files import replacing, write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.parallel import parts_for
+from models.parallel import n_parts
 
 
 def synchronize(device: torch.device) -> None:
@@ -17,4 +17,4 @@ def device_name(device: torch.device) -> str:
     """What a table of results says of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {parts_for(device)} threads"
+    return f"{device.type}, {n_parts(device)} threads"

@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 
 from datasets import load_scene
-from datasets.demo import spiral_poses
-from datasets.loader import RayLoader
-from opt import SceneOptions
+from datasets.config import SceneConfig
+from datasets.demo.scene import spiral_poses
+from datasets.loaders.ray_loader import RayLoader
 
 COUNT, SIZE = 100, 800
 
@@ -64,7 +64,7 @@ def write_scene(root: Path) -> None:
 
 def ours(root: Path) -> dict:
     start = time.perf_counter()
-    scene = load_scene(SceneOptions(root_dir=str(root)))
+    scene = load_scene(SceneConfig(root_dir=str(root)))
     train = scene.splits["train"]
     loader = RayLoader(scene.photos(train), scene.cameras[train], scene.bounds, 1024)
     batches = iter(loader)
@@ -76,7 +76,7 @@ def ours(root: Path) -> dict:
 def usual(root: Path) -> dict:
     """All rays as floats in memory, indexed by a random permutation."""
     start = time.perf_counter()
-    scene = load_scene(SceneOptions(root_dir=str(root)))
+    scene = load_scene(SceneConfig(root_dir=str(root)))
     rays, rgbs = [], []
     for i in scene.splits["train"]:
         frame = scene.frames[i]

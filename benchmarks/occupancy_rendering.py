@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli import parse
 from datasets import load_scene
-from datasets.rays import image_rays
-from datasets.region import Region
 from errors import UserError, run_command
 from eval import training_options
-from metrics import psnr
+from evaluation.metrics import psnr
+from evaluation.pictures import to_8_bit
+from geometry.rays import image_rays
+from geometry.region import Region
 from models import build_fields, sampler_of
-from models.occupancy_rendering import OccupancyRenderer
-from models.occupied import occupancy_of
-from models.rendering import HierarchicalRenderer, ImageRenderer
-from opt import EvalOptions, parse, resolve_device
+from models.grids.occupancy import estimate_occupancy
+from models.rendering.hierarchical import HierarchicalRenderer
+from models.rendering.image import ImageRenderer
+from models.rendering.occupancy import OccupancyRenderer
+from opt import EvalOptions
 from training.checkpoints import read_checkpoint
-from training.pictures import to_8_bit
+from training.distributed.devices import resolve_device
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def main() -> None:
 
     region = Region((0.0, 0.0, 0.0), (options.half,) * 3)
     start = time.perf_counter()
-    occupancy = occupancy_of(fields[1], region, options.resolution, device=device)
+    occupancy = estimate_occupancy(fields[1], region, options.resolution, device=device)
     building = time.perf_counter() - start
     two_passes = HierarchicalRenderer(
         *(fields[0], fields[1], trained.N_samples, trained.N_importance),

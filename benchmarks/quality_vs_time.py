@@ -25,9 +25,10 @@ from typing import Any
 import torch
 from matplotlib import rc_context
 
+from cli import parse
+from datasets.config import DatasetName
 from errors import UserError, run_command
-from figures.style import line_style, new_figure, save_figure, style
-from opt import DatasetName, parse
+from learn.figures.style import line_style, new_figure, save_figure, style
 from writing.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ def encode(x, frequencies):
 
 
 class ReferenceNeRF(nn.Module):
-    """Takes the state dict of models.nerf.NeRF."""
+    """Takes the state dict of models.nerf.network.NeRF."""
 
     def __init__(self, D=8, W=256, skip=4):
         super().__init__()

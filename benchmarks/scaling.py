@@ -25,25 +25,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datasets.demo import spiral_poses
-from datasets.images import Photos
-from datasets.loader import RayLoader
-from datasets.rays import Bounds, image_rays
-from datasets.region import Region
-from datasets.scene import make_cameras
+from benchmarks.device import device_name, synchronize
+from cli import parse
+from datasets.demo.scene import spiral_poses
+from datasets.loaders.ray_loader import RayLoader
+from datasets.photos import Photos
 from errors import UserError, run_command
+from geometry.cameras import make_cameras
+from geometry.rays import Bounds, image_rays
+from geometry.region import Region
 from losses import huber_loss
-from models.parallel import prefer_parts
-from models.rendering import ImageRenderer
+from models.parallel import prefer_threads_for_parts
+from models.rendering.image import ImageRenderer
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
 from models.voxels.recipe import OBJECT
 from models.voxels.renderer import VoxelRenderer
-from opt import parse, resolve_device
-from training.lazy_adam import LazyAdam
-
-from .device import device_name, synchronize
+from training.distributed.devices import resolve_device
+from training.optim.lazy_adam import LazyAdam
 
 _WARM_UP = 2  # steps
 _RADIUS = 0.6  # of the ball, in halves of the box
@@ -152,7 +152,7 @@ def measure(
 ) -> dict[str, float]:
     """Seconds of a step and of a view, peak memory, cells, samples of a step."""
     device = resolve_device(options.accelerator)
-    prefer_parts(device)
+    prefer_threads_for_parts(device)
     torch.manual_seed(seed)
     field = ball(resolution, shell).to(device)
     loader = noise(photos, options.size, options.batch_size, seed, device)

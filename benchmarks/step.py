@@ -27,22 +27,23 @@ import torch.nn.functional as F
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from datasets.loader import RayLoader
+from benchmarks.device import device_name, synchronize
+from cli import parse
+from datasets.loaders.ray_loader import RayLoader
 from errors import UserError, run_command
-from models.parallel import parallel, shares
+from models.grids.traversal import select_rays
+from models.parallel import parallel, split_for_device
 from models.voxels.field import VoxelField
-from models.voxels.integral import Sampling, look
+from models.voxels.integral.autograd import Sampling, look
 from models.voxels.renderer import VoxelRenderer
-from models.walk import of_rays
-from opt import TrainOptions, from_plain, parse, plain, resolve_device
+from opt import TrainOptions, from_dict, to_dict
 from train import NeRFSystem
+from training.callbacks.clock import TrainingClock
+from training.callbacks.collapse import CollapseGuard
+from training.callbacks.keep_last import KeepLast
+from training.callbacks.progress import TrainingProgress
 from training.checkpoints import read_checkpoint
-from training.clock import TrainingClock
-from training.collapse import CollapseGuard
-from training.keep_last import KeepLast
-from training.progress import TrainingProgress
-
-from .device import device_name, synchronize
+from training.distributed.devices import resolve_device
 
 _WARM_UP = 2  # steps
 
@@ -101,7 +102,7 @@ class Timer(Callback):
 
 
 class Smooth(Callback):
-    """What training.growing.Growing does after each step, but that nothing changes."""
+    """What training.callbacks.growing.Growing does after each step, but that nothing changes."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         system: Any = pl_module
@@ -153,14 +154,14 @@ def main() -> None:
 def load_system(options: Options) -> System:
     """The checkpoint's system with its scene, on the device."""
     checkpoint = read_checkpoint(Path(options.ckpt_path))
-    trained = from_plain(TrainOptions, checkpoint.options)
+    trained = from_dict(TrainOptions, checkpoint.options)
     if trained.model != "voxels":
         raise UserError(f"{options.ckpt_path}: --model {trained.model}; this measures voxels")
     accelerator: Any = options.accelerator
     trained = replace(
         trained, accelerator=accelerator, root_dir=options.root_dir or trained.root_dir
     )
-    system = System(**plain(trained))
+    system = System(**to_dict(trained))
     system.setup("fit")
     system.load_state_dict(checkpoint.state_dict)
     system.to(resolve_device(options.accelerator))
@@ -225,12 +226,12 @@ def measure(system: System, steps: int) -> dict[str, float]:
 def replay(field: VoxelField, rays: Any, generator: Any, timed: Any) -> None:
     """Parts of the forward pass by themselves, in as many threads as it takes."""
     grid = field.grid
-    slices = shares(len(rays), rays.origins.device)
+    slices = split_for_device(len(rays), rays.origins.device)
     random = torch.rand(8, len(rays), generator=generator, device=rays.origins.device)
     uniforms = [random[:, part] for part in slices]
     every = list(range(len(slices)))
     walk = timed("walk", lambda: grid.lattice.walk(rays))
-    parts = [of_rays(walk, part) for part in slices]
+    parts = [select_rays(walk, part) for part in slices]
     density, features = field.density_table.detach(), field.feature_table.detach()
     found = [look(grid, density, features, parts[i], Sampling(uniforms[i])) for i in every]
 

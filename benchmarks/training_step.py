@@ -21,13 +21,13 @@ from pathlib import Path
 import torch
 
 from benchmarks import reference_nerf as reference
-from datasets.demo import spiral_poses
-from datasets.rays import Bounds, cast_rays
-from datasets.scene import make_cameras
+from cli import parse
+from datasets.demo.scene import spiral_poses
+from geometry.cameras import make_cameras
+from geometry.rays import Bounds, cast_rays
 from losses import mse_loss
-from models.nerf import NeRF
-from models.rendering import HierarchicalRenderer
-from opt import parse
+from models.nerf.network import NeRF
+from models.rendering.hierarchical import HierarchicalRenderer
 
 RAYS = 1024
 

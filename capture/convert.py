@@ -9,17 +9,16 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from datasets.sparse import model_folders, read_model, registered
+from capture.input.files import PHOTOS
+from capture.input.photos import Photo, read_upright
+from capture.judge.check import check_photos, check_solution, parallax
+from capture.judge.drift import color_drift
+from capture.judge.measure import look_at
+from capture.judge.report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
+from capture.output.export import export
+from capture.steps import Steps, own
+from datasets.sparse.model import model_folders, read_model, registered
 from errors import UserError
-
-from .check import check_photos, check_solution, parallax
-from .drift import color_drift
-from .export import export
-from .files import PHOTOS
-from .measure import look_at
-from .photos import Photo, read_upright
-from .report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
-from .steps import Steps, own
 
 
 def convert(source: Path, root: Path, work: Path, max_size: int, steps: Steps) -> dict[str, Any]:

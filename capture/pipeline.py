@@ -10,28 +10,34 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from datasets.sparse import model_folders, read_one, registered
+from capture.config import PrepareConfig
+from capture.convert import convert
+from capture.input.files import VIDEOS, Source, find_sources
+from capture.input.photos import Photo, load_rgb, mask_file, prepare_photo
+from capture.input.video import sharpest_frames
+from capture.judge.check import (
+    FEWEST,
+    advise,
+    check_photos,
+    check_solution,
+    near_duplicates,
+    parallax,
+)
+from capture.judge.drift import color_drift
+from capture.judge.report import CAMERAS, REPORT, SHEET, Load, draw_scene, make_report, write_report
+from capture.output.export import RESULTS, export
+from capture.solve.features import turned_on_the_spot
+from capture.solve.solve import Solution, solve
+from capture.solve.tag_scene import NPZ, make_tag_scene
+from capture.steps import Steps, own
+from datasets.sparse.model import model_folders, read_one, registered
 from errors import UserError
-from opt import PrepareOptions
-
-from .check import FEWEST, advise, check_photos, check_solution, near_duplicates, parallax
-from .convert import convert
-from .drift import color_drift
-from .export import RESULTS, export
-from .features import turned_on_the_spot
-from .files import VIDEOS, Source, find_sources
-from .photos import Photo, load_rgb, mask_file, prepare_photo
-from .report import CAMERAS, REPORT, SHEET, Load, draw_scene, make_report, write_report
-from .solve import Solution, solve
-from .steps import Steps, own
-from .tag_scene import NPZ, make_tag_scene
-from .video import sharpest_frames
 
 # The folder of what a run needs to go on; it can be deleted when the scene is good.
 WORK = ".prepare"
 
 
-def prepare(options: PrepareOptions) -> dict[str, Any]:
+def prepare(options: PrepareConfig) -> dict[str, Any]:
     """Make the scene; its report. Steps that are finished already are not repeated.
 
     Raises UserError, with the reason in plain words, where the input is no capture that poses
@@ -44,7 +50,7 @@ def prepare(options: PrepareOptions) -> dict[str, Any]:
     if source.is_dir() and model_folders(source):
         return convert(source, root, work, options.max_size, steps)
     photos, skipped = read_photos(_sources(source, work, options, steps), work, options.max_size)
-    key = [[photo.plain() for photo in photos], skipped]
+    key = [[photo.to_dict() for photo in photos], skipped]
     pictures = (root / CAMERAS, root / REPORT, root / SHEET)
     always = ("images", "sparse", "poses_bounds.npy", "transforms.json")
     outputs = (*(root / name for name in always), *pictures)
@@ -75,7 +81,7 @@ def read_photos(
 
         def read(source: Source = source) -> dict[str, Any]:
             try:
-                return prepare_photo(source, work, max_size).plain()
+                return prepare_photo(source, work, max_size).to_dict()
             except UserError as error:
                 return {"error": str(error)}
 
@@ -84,16 +90,16 @@ def read_photos(
         if "error" in values:
             skipped.append(values["error"])
         elif (work / "images" / source.name).exists():
-            photos.append(Photo.from_plain(values))
+            photos.append(Photo.from_dict(values))
         else:
             done.entries.pop(source.name)
-            photos.append(Photo.from_plain(done.run(source.name, inputs, read)))
+            photos.append(Photo.from_dict(done.run(source.name, inputs, read)))
     for line in skipped:
         print(f"skipped: {line}")
     return photos, skipped
 
 
-def _sources(source: Path, work: Path, options: PrepareOptions, steps: Steps) -> list[Source]:
+def _sources(source: Path, work: Path, options: PrepareConfig, steps: Steps) -> list[Source]:
     if source.is_dir():
         return find_sources(source)
     frames = work / "frames"
@@ -111,7 +117,7 @@ def _make_scene(
     skipped: list[str],
     root: Path,
     work: Path,
-    options: PrepareOptions,
+    options: PrepareConfig,
     steps: Steps,
 ) -> dict[str, Any]:
     _check_count(photos, skipped)
@@ -160,7 +166,7 @@ def _make_tag_scene(
     skipped: list[str],
     root: Path,
     work: Path,
-    options: PrepareOptions,
+    options: PrepareConfig,
     steps: Steps,
     tags: list[Path],
 ) -> dict[str, Any]:
@@ -170,7 +176,7 @@ def _make_tag_scene(
     return make_tag_scene(photos, skipped, root, work, options.tag_size, tags)
 
 
-def _calibration_photos(options: PrepareOptions, work: Path) -> list[Path]:
+def _calibration_photos(options: PrepareConfig, work: Path) -> list[Path]:
     """The photos of --calibration, upright and reduced like the others."""
     if options.calibration is None:
         return []

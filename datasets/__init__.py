@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from datasets.config import SceneConfig
+from datasets.demo.scene import load_demo
+from datasets.formats.blender import load_blender
+from datasets.formats.colmap import load_colmap
+from datasets.formats.llff import load_llff
+from datasets.formats.npz import load_npz
+from datasets.formats.transforms import load_transforms
+from datasets.object_masks import apply_object_masks
+from datasets.scene import Scene
 from errors import UserError
-from opt import SceneOptions
+from geometry.region import find_region
 
-from .blender import load_blender
-from .colmap import load_colmap
-from .cutout import cut_out
-from .demo import load_demo
-from .llff import load_llff
-from .npz import load_npz
-from .region import find_region
-from .scene import Scene
-from .transforms import load_transforms
-
-dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
+dataset_dict: dict[str, Callable[[SceneConfig], Scene]] = {
     "blender": load_blender,
     "llff": load_llff,
     "transforms": load_transforms,
@@ -28,11 +27,19 @@ dataset_dict: dict[str, Callable[[SceneOptions], Scene]] = {
 }
 
 
-def load_scene(options: SceneOptions) -> Scene:
-    """The scene that the options name. Raises UserError where its files are wrong."""
-    if not options.root_dir and options.dataset_name != "demo":
+def load_scene(config: SceneConfig) -> Scene:
+    """The scene that the configuration names. Raises UserError where its files are wrong."""
+    if not config.root_dir and config.dataset_name != "demo":
         raise UserError("--root_dir is missing: the folder of the scene")
-    scene = cut_out(dataset_dict[options.dataset_name](options), options)
-    # transforms.json says nothing about how near things are; the other formats' files do.
-    near_is_known = options.near is not None or options.dataset_name != "transforms"
-    return replace(scene, region=find_region(scene, near_is_known))
+    if config.dataset_name not in dataset_dict:
+        known = ", ".join(dataset_dict)
+        raise UserError(f"--dataset_name {config.dataset_name}: not one of {known}")
+    scene = apply_object_masks(dataset_dict[config.dataset_name](config), config)
+    cameras = scene.cameras[scene.splits["train"]]
+    region = find_region(cameras, scene.bounds, scene.foreground_only, near_is_known(config))
+    return replace(scene, region=region)
+
+
+def near_is_known(config: SceneConfig) -> bool:
+    """Whether the near bound is measured: transforms.json says nothing about it, the others do."""
+    return config.near is not None or config.dataset_name != "transforms"

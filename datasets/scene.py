@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
+from datasets.photos import Frame, Photos, load_photos
+from datasets.sparse.observations import SparseObservations
 from errors import UserError
-
-from .cameras import Cameras
-from .images import Frame, Photos, load_photos
-from .ndc import NDC
-from .rays import Bounds
-from .region import Region
-from .sightings import Sightings
+from geometry.cameras import Cameras
+from geometry.ndc import NDC
+from geometry.rays import Bounds
+from geometry.region import Region
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,12 @@ class Scene:
         splits: indices into cameras of "train", "val" and "test".
         bounds: the sampled part of each ray, and NDC for a forward-facing scene.
         background: grey level behind everything: 1 (white), 0 (black).
-        cutout: there is nothing but an object near the cameras' focus; otherwise the scene goes
-            on behind it.
+        foreground_only: there is nothing but an object near the cameras' focus; otherwise the
+            scene goes on behind it.
         region: the box that a field with a grid covers; None before it is found.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
-        sightings: reads the points of a sparse model, where there is one. Training alone needs
+        observations: reads the points of a sparse model, where there is one. Training alone needs
             them, and a model of many photos takes its time.
     """
 
@@ -47,11 +45,11 @@ class Scene:
     splits: dict[str, list[int]]
     bounds: Bounds
     background: float = 0.0
-    cutout: bool = False
+    foreground_only: bool = False
     region: Region | None = None
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    sightings: Callable[[], Sightings | None] = lambda: None
+    observations: Callable[[], SparseObservations | None] = lambda: None
 
     def photos(self, indices: list[int], alpha: bool = False) -> Photos:
         """Read the photos of these cameras (uint8). Raises UserError for a damaged one.
@@ -81,25 +79,25 @@ class Scene:
             return 1.0
         return float(np.cbrt(np.linalg.det(self.to_input[:3, :3])))
 
-    def plain(self) -> dict[str, Any]:
-        """All but the photos and sightings, as plain values: what a checkpoint keeps."""
+    def to_dict(self) -> dict[str, Any]:
+        """All but the photos and observations, as plain values: what a checkpoint keeps."""
         return {
             "name": self.name,
-            "cameras": self.cameras.plain(),
+            "cameras": self.cameras.to_dict(),
             "names": [None if frame is None else frame.name for frame in self.frames],
             "splits": self.splits,
             "bounds": asdict(self.bounds),
             "background": self.background,
-            "cutout": self.cutout,
+            "foreground_only": self.foreground_only,
             "region": None if self.region is None else asdict(self.region),
             "to_input": None if self.to_input is None else self.to_input.tolist(),
             "up": list(self.up),
         }
 
     @staticmethod
-    def from_plain(values: dict[str, Any]) -> Scene:
+    def from_dict(values: dict[str, Any]) -> Scene:
         """The scene of a checkpoint: it has cameras, and no photos."""
-        cameras = Cameras.from_plain(values["cameras"])
+        cameras = Cameras.from_dict(values["cameras"])
         bounds = dict(values["bounds"])
         if bounds["ndc"] is not None:
             bounds["ndc"] = NDC(**bounds["ndc"])
@@ -111,8 +109,8 @@ class Scene:
             splits=values["splits"],
             bounds=Bounds(**bounds),
             background=values["background"],
-            cutout=values.get("cutout", False),
-            region=None if region is None else Region.from_plain(region),
+            foreground_only=values.get("foreground_only", values.get("cutout", False)),
+            region=None if region is None else Region.from_dict(region),
             to_input=None if to_input is None else np.array(to_input),
             up=tuple(values["up"]),
         )
@@ -126,19 +124,6 @@ class Scene:
             cameras=self.cameras.resized(*img_wh),
             frames=tuple(f if f is None else replace(f, size=img_wh) for f in self.frames),
         )
-
-
-def make_cameras(
-    c2w: Float[np.ndarray, "camera 3 4"],
-    intrinsics: list[tuple[float, float, float, float]],
-    sizes: list[tuple[int, int]],
-) -> Cameras:
-    """Cameras from NumPy poses and lists."""
-    return Cameras(
-        torch.from_numpy(np.ascontiguousarray(c2w, dtype=np.float32)),
-        torch.tensor(intrinsics, dtype=torch.float32).reshape(-1, 4),
-        torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2),
-    )
 
 
 def scene_name(root: Path) -> str:

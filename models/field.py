@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from datasets.rays import Rays
+from geometry.rays import Rays
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class Field(Protocol):
         ...
 
 
-class Replaced(NamedTuple):
+class ParameterReplacement(NamedTuple):
     """A parameter, the one in its place, and the old rows that it consists of, if it does."""
 
     old: nn.Parameter
@@ -62,10 +62,15 @@ class GrowingField(Protocol):
         ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters ("params") with their own learning rates ("lr"), for an optimizer."""
+        """Parameters ("params") with a "name" and their own learning rate ("lr").
+
+        The group "network" keeps its shapes; --lr sets its rate, and the others' in proportion.
+        """
         ...
 
-    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
+    def grow(
+        self, progress: float, step: int, draw: Callable[[int], Rays]
+    ) -> list[ParameterReplacement]:
         """Called before each step: refine, where it is time to.
 
         Args:

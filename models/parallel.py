@@ -9,6 +9,7 @@ operation takes; a chain that TorchScript runs holds no lock.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import threading
 import warnings
@@ -22,76 +23,82 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Shapes change from step to step: to compile operations into one for each of them takes seconds, on
-# a GPU, and gains nothing on a processor.
-with contextlib.suppress(AttributeError, NotImplementedError):  # as below
-    torch.jit.set_fusion_strategy([])
-
-# As many as PyTorch was started with; a caller may since have set its own thread to one.
-CORES = torch.get_num_threads()
-
 _GPU = 16
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
 
-def unlocked(function: Function) -> Function:
-    """The function, run by TorchScript; where a PyTorch has none, as it is, and no less right."""
+def scripted(function: Function) -> Function:
+    """The function, run by TorchScript, which holds no interpreter lock.
+
+    Where a PyTorch has no TorchScript, the function as it is: slower, with the same results.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript gets no new features; it needs none here
-            scripted: Function = torch.jit.script(inspect.unwrap(function))
-            return scripted
+            compiled: Function = torch.jit.script(inspect.unwrap(function))
+            return compiled
     except (AttributeError, NotImplementedError):
         return function
 
 
-def parts_for(device: torch.device) -> int:
+@functools.cache
+def cores() -> int:
+    """As many threads as PyTorch was started with, before `use_device` gave this one a single."""
+    return torch.get_num_threads()
+
+
+def n_parts(device: torch.device) -> int:
     """How many parts to make of a batch on this device."""
-    return CORES if device.type == "cpu" else 1
+    return cores() if device.type == "cpu" else 1
 
 
-def shares(count: int, device: torch.device) -> list[slice]:
+def split_for_device(count: int, device: torch.device) -> list[slice]:
     """A batch of `count`, cut into parts for the device; one empty part of nothing."""
-    size = max(1, -(-count // parts_for(device)))
+    size = max(1, -(-count // n_parts(device)))
     return [slice(i, i + size) for i in range(0, max(1, count), size)]
 
 
-def at_once(count: int, device: torch.device) -> int:
-    """How many points or rays to go through at once, where it is for us to say.
+def scaled_for_device(count: int, device: torch.device) -> int:
+    """How many points or rays to work on at once.
 
     Args:
-        count: what suits a processor. A GPU goes through many more in little more time than it
-            takes to start the operations.
+        count: what suits a processor. A GPU takes many more in little more time than it takes to
+            start the operations.
     """
     return count if device.type == "cpu" else _GPU * count
 
 
-def turn(count: int, parts: int, number: int, device: torch.device) -> slice:
-    """The part of `count` rows whose turn is at step `number`, where a processor goes through them
-    in `parts` steps; a GPU, with more samples in each, in fewer."""
-    parts = max(1, parts // at_once(1, device))
+def round_robin_slice(count: int, parts: int, number: int, device: torch.device) -> slice:
+    """The rows, of `count`, that are worked on at step `number`.
+
+    A processor goes through all of them in `parts` steps; a GPU, whose steps have more samples, in
+    fewer.
+    """
+    parts = max(1, parts // scaled_for_device(1, device))
     begin, end = (count * (number % parts + i) // parts for i in (0, 1))
     return slice(begin, end)
 
 
-def prefer_parts(device: torch.device, parts: bool = True) -> None:
-    """Let the caller's own thread compute by itself, where its work is shared out in parts.
+def use_device(device: torch.device, in_parts: bool) -> None:
+    """Set PyTorch up for the work here; called once by a command, before the work.
 
-    Threads that wait in the middle of short operations for others, which are busy, cost more
-    than they do.
+    - On a processor, the caller's own thread computes alone where its work is shared out in parts:
+      threads that wait in the middle of short operations for others, which are busy, cost more
+      than they do.
+    - On an NVIDIA GPU, networks multiply in TF32 (10 bits): the paper's network learns as well.
+    - TorchScript compiles no operations into one: shapes change from step to step, and to compile
+      for each of them takes seconds.
 
     Args:
-        parts: False gives the caller all cores for each operation again.
+        in_parts: the model computes in parts (ModelSpec.in_parts).
     """
+    with contextlib.suppress(AttributeError, NotImplementedError):  # a PyTorch without it
+        torch.jit.set_fusion_strategy([])
     if device.type == "cpu":
-        torch.set_num_threads(1 if parts else CORES)
-
-
-def prefer_tensor_cores(device: torch.device) -> None:
-    """Round what networks multiply to the 10 bits of TF32, which an NVIDIA GPU's tensor cores take:
-    the paper's network learns as well, and takes 1.3 times as many steps in the same time."""
+        threads = cores()
+        torch.set_num_threads(1 if in_parts else threads)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
 

@@ -7,11 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from opt import TrainOptions, plain
-
-from . import pictures
-from .page import data_uri
-from .run import Run
+from opt import TrainOptions, to_dict
+from reporting import pictures
+from reporting.page import data_uri
+from reporting.run import Run
 
 _LARGEST_GIF = 12_000_000  # bytes; beyond it the MP4 beside it is taken
 
@@ -94,7 +93,7 @@ def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
 
 def _options(record: dict[str, Any]) -> dict[str, Any]:
     """Options that differ from their defaults."""
-    defaults = plain(TrainOptions())
+    defaults = to_dict(TrainOptions())
     return {
         name: value
         for name, value in record.get("options", {}).items()

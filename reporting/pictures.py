@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps, rc_context
 
-from figures.curves import Curve, draw_curves, smooth
-from figures.strip import draw_strip
-from figures.style import new_figure, save_figure, style
-from metrics import psnr
-from rayplot.draw import draw_cameras
+from evaluation.metrics import psnr
+from learn.figures.curves import Curve, draw_curves, smooth
+from learn.figures.strip import draw_strip
+from learn.figures.style import new_figure, save_figure, style
+from learn.rayplot.draw import draw_cameras
+from reporting.run import Compared, Run
 from writing.files import write_png
-
-from .run import Compared, Run
 
 _ERROR_SCALE = 0.25  # the error that the map shows as brightest
 

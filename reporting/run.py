@@ -12,10 +12,9 @@ from PIL import Image
 
 from datasets.scene import Scene
 from errors import UserError
-from training.record import CAPTURE, PHOTOS, RUN, SCENE
-from training.snapshots import DEPTH_GIF, FOLDER, VIEWS_GIF
-
-from .events import Log, Picture, read_log, split_comparison
+from reporting.events import Log, Picture, read_log, split_comparison
+from training.callbacks.record import CAPTURE, PHOTOS, RUN, SCENE
+from training.callbacks.snapshots import DEPTH_GIF, FOLDER, VIEWS_GIF
 
 COMPARISON = "val/GT_pred_depth"
 
@@ -165,7 +164,7 @@ def load_run(name: str, logs: Path, results: Path | None) -> Run:
         chain.insert(0, version)
     record = _read_json(chain[-1] / RUN)
     scene_values = _read_json(chain[-1] / SCENE)
-    scene = Scene.from_plain(scene_values) if scene_values else None
+    scene = Scene.from_dict(scene_values) if scene_values else None
     folder = results or _results_folder(record)
     metrics = _read_json(folder / "metrics.json") if folder is not None else {}
     measured = metrics.get("ckpt_path")

@@ -12,9 +12,9 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
+from capture.config import PrepareConfig
 from capture.pipeline import prepare
-from datasets.paths import look_at
-from opt import PrepareOptions
+from geometry.poses import look_at
 
 FOCAL, SIZE, K1, COUNT = 400.0, (400, 300), 0.06, 20
 UP = np.array([0.0, 0.0, 1.0])
@@ -171,4 +171,4 @@ def world_poses(scene) -> np.ndarray:
 
 
 def run(source: Path, root: Path, **options) -> dict:
-    return prepare(PrepareOptions(input=str(source), root_dir=str(root), **options))
+    return prepare(PrepareConfig(input=str(source), root_dir=str(root), **options))

@@ -37,7 +37,7 @@ def shared_scene():
 @pytest.fixture(scope="session")
 def solved(tmp_path_factory) -> tuple[Path, Path, np.ndarray, dict]:
     """An orbit with a distorting lens, prepared: photos, scene, true poses, report."""
-    from .capture_scene import COUNT, FOCAL, K1, SIZE, orbit, run, take_photos
+    from tests.capture_scene import COUNT, FOCAL, K1, SIZE, orbit, run, take_photos
 
     folder = tmp_path_factory.mktemp("orbit")
     poses = orbit(COUNT)

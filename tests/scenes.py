@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.paths import look_at
+from geometry.poses import look_at
 
 
 def circle_poses(count: int, radius: float = 4.0, height: float = 1.5) -> np.ndarray:

@@ -14,12 +14,19 @@ from pytorch_lightning import Trainer
 
 from benchmarks.changing_light import relight
 from datasets import load_scene
-from datasets.view_loader import ViewLoader
+from datasets.config import SceneConfig
+from datasets.loaders.view_loader import ViewLoader
 from errors import UserError
 from eval import View, right_half
 from models import build_fields, build_renderer
-from models.appearance import SMALL_CHANGES, Appearance, expose, fit_exposure, match_halves
-from opt import SceneOptions, TrainOptions, plain
+from models.appearance.exposure import (
+    SMALL_CHANGE_DECAY,
+    Appearance,
+    expose,
+    fit_exposure,
+    match_halves,
+)
+from opt import TrainOptions, to_dict
 from tests.scenes import write_blender
 from tests.test_training import TINY, run
 from train import NeRFSystem
@@ -56,7 +63,7 @@ def test_appearance_starts_as_the_identity_and_keeps_its_gauge():
 def test_what_no_photo_tells_fades_and_what_photos_tell_stays():
     rgb, opacity = pixels()
     torch.manual_seed(0)
-    true, appearance = Appearance(4), Appearance(4, SMALL_CHANGES)
+    true, appearance = Appearance(4), Appearance(4, SMALL_CHANGE_DECAY)
     with torch.no_grad():
         true.log_gain.normal_(0, 0.3)
         appearance.log_gain.normal_(0, 0.3)
@@ -73,7 +80,7 @@ def test_what_no_photo_tells_fades_and_what_photos_tell_stays():
         assert gradient is not None
         gradient[2:] = 0  # from the means that are subtracted
         optimizer.step()
-        appearance.draw_in(5e-3)
+        appearance.decay(5e-3)
     off = appearance.log_gain[0] - appearance.log_gain[1]
     off -= true.log_gain[0] - true.log_gain[1]
     assert float(off.detach().abs().max()) < 0.1
@@ -282,7 +289,7 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
     (root / "transforms.json").write_text(json.dumps(meta))
     relight(root, tmp_path / "lit", seed=0)
 
-    options = SceneOptions(root_dir=str(tmp_path / "lit"), dataset_name="transforms")
+    options = SceneConfig(root_dir=str(tmp_path / "lit"), dataset_name="transforms")
     scene, original = load_scene(options), load_scene(replace(options, root_dir=str(root)))
     assert torch.equal(scene.cameras.c2w, original.cameras.c2w)
     photos = scene.photos(scene.splits["val"])
@@ -297,7 +304,7 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
     assert len(coarse.valid) == len(coarse.rgbs)
 
     train = TrainOptions(netdepth=2, netwidth=8, netskip=1, N_samples=4, N_importance=0)
-    system = NeRFSystem(**plain(replace(train, encode_appearance=True)))
+    system = NeRFSystem(**to_dict(replace(train, encode_appearance=True)))
     system.scene, system.appearance, system.val_views = scene, Appearance(1), [0, 1]
     system.renderer = build_renderer(build_fields(system.options, scene), system.options, scene)
     system.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)

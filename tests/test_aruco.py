@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capture.aruco import calibrate, find_tags, solve_pose
+from capture.config import PrepareConfig
 from capture.pipeline import prepare
+from capture.solve.aruco import calibrate, find_tags, solve_pose
 from datasets import load_scene
-from datasets.paths import look_at
+from datasets.config import SceneConfig
 from errors import UserError
-from opt import PrepareOptions, SceneOptions
-
-from .capture_scene import distort, pattern, world_poses
+from geometry.poses import look_at
+from tests.capture_scene import distort, pattern, world_poses
 
 TAG, SIZE, FOCAL, K1 = 0.08, (640, 480), 620.0, 0.05
 
@@ -70,7 +70,7 @@ def tag_photos(tmp_path_factory) -> tuple[Path, np.ndarray]:
 
 def run(photos: Path, root: Path, **options) -> dict:
     return prepare(
-        PrepareOptions(input=str(photos), root_dir=str(root), aruco=True, tag_size=TAG, **options)
+        PrepareConfig(input=str(photos), root_dir=str(root), aruco=True, tag_size=TAG, **options)
     )
 
 
@@ -84,7 +84,7 @@ def test_poses_in_metres(tag_photos, tmp_path, calibrated):
     assert report["solver"]["tag"] == 7
     for name in ("transforms", "llff", "colmap"):
         root = str(tmp_path / "scene")
-        scene = load_scene(SceneOptions(root_dir=root, dataset_name=name))
+        scene = load_scene(SceneConfig(root_dir=root, dataset_name=name))
         found = world_poses(scene)
         distance = np.linalg.norm(poses[:, :, 3], axis=1)
         error = np.linalg.norm(found[:, :, 3] - poses[:, :, 3], axis=1)
@@ -108,7 +108,7 @@ def test_class_project_file(tag_photos, tmp_path):
         assert arrays["c2ws_test"].shape == (60, 4, 4)
         width = arrays["images_train"].shape[2]
     root = str(tmp_path / "scene" / "scene.npz")
-    scene = load_scene(SceneOptions(root_dir=root, dataset_name="npz"))
+    scene = load_scene(SceneConfig(root_dir=root, dataset_name="npz"))
     train = np.arange(16) % 8 != 0
     centres = scene.cameras.c2w[:, :, 3].numpy()
     np.testing.assert_allclose(centres[:14], poses[train, :, 3], atol=0.005)
@@ -166,6 +166,6 @@ def test_a_closed_form_that_fails_is_stood_in_for(monkeypatch):
 
 def test_options_go_together():
     with pytest.raises(UserError, match="--tag_size"):
-        PrepareOptions(input="a", root_dir="b", aruco=True)
+        PrepareConfig(input="a", root_dir="b", aruco=True)
     with pytest.raises(UserError, match="go with --aruco"):
-        PrepareOptions(input="a", root_dir="b", tag_size=0.1)
+        PrepareConfig(input="a", root_dir="b", tag_size=0.1)

@@ -9,10 +9,9 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from datasets.cameras import Cameras, pixel_to_camera, pixel_to_ray, transform
-from datasets.ndc import NDC
-from datasets.rays import Bounds, cast_rays, image_rays
-from datasets.scene import make_cameras
+from geometry.cameras import Cameras, make_cameras, pixel_to_camera, pixel_to_ray, transform
+from geometry.ndc import NDC
+from geometry.rays import Bounds, cast_rays, image_rays
 from tests.scenes import circle_poses
 
 
@@ -66,7 +65,7 @@ def test_resized_cameras_see_the_same(cameras):
 
 
 def test_plain_values_round_trip(cameras):
-    again = Cameras.from_plain(cameras.plain())
+    again = Cameras.from_dict(cameras.to_dict())
     assert torch.equal(again.c2w, cameras.c2w)
     assert torch.equal(again.intrinsics, cameras.intrinsics)
     assert torch.equal(again.size, cameras.size)

@@ -7,16 +7,22 @@ import numpy as np
 import pycolmap
 import pytest
 
-from capture.check import Verdict, advise, check_photos, check_solution, near_duplicates, parallax
-from capture.drift import color_drift
-from capture.features import pairs_to_match
-from capture.measure import look_at
-from capture.orient import dominant_plane, place
-from capture.photos import Photo, camera_key
-from capture.undistort import Undistorter, pinhole_of
-from datasets.poses import apply
-
-from .capture_scene import orbit, pattern, points_seen, sideways
+from capture.input.photos import Photo, camera_key
+from capture.judge.check import (
+    Verdict,
+    advise,
+    check_photos,
+    check_solution,
+    near_duplicates,
+    parallax,
+)
+from capture.judge.drift import color_drift
+from capture.judge.measure import look_at
+from capture.output.orient import dominant_plane, place
+from capture.output.undistort import Undistorter, pinhole_of
+from capture.solve.features import pairs_to_match
+from geometry.poses import apply
+from tests.capture_scene import orbit, pattern, points_seen, sideways
 
 
 def photo(name: str, image: np.ndarray, taken: str = "", camera: str = "") -> Photo:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capture.files import Source, find_sources
-from capture.photos import mask_file, prepare_photo, read_upright
-from capture.video import sharpest_frames
+from capture.input.files import Source, find_sources
+from capture.input.photos import mask_file, prepare_photo, read_upright
+from capture.input.video import sharpest_frames
 from errors import UserError
-
-from .capture_scene import pattern
+from tests.capture_scene import pattern
 
 ORIENTATION, MAKE, FOCAL_35MM = 0x0112, 0x010F, 0xA405
 

@@ -71,13 +71,13 @@ def test_nerf_pl_checkpoint_renders_as_nerf_pl_would(tmp_path):
     from PIL import Image
 
     from datasets import load_scene
-    from datasets.rays import image_rays
-    from opt import SceneOptions
+    from geometry.rays import image_rays
+    from opt import SceneConfig
 
     root = write_blender(tmp_path / "ball", size=12)
     save_nerf_pl(tmp_path / "a.ckpt", "old file", N_samples=16, N_importance=8)
     run(tmp_path, "eval.py", "--ckpt_path", "a.ckpt", "--root_dir", "ball", "--out_dir", "out")
-    scene = load_scene(SceneOptions(root_dir=str(root)))
+    scene = load_scene(SceneConfig(root_dir=str(root)))
     rays = image_rays(scene.cameras, scene.bounds, scene.splits["test"][1])
     models = []
     for name in ("nerf_coarse.", "nerf_fine."):

@@ -14,11 +14,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from datasets.rays import Bounds
-from models.compositing import Picture
-from training.snapshots import ramp_depth
-
-from .scenes import write_npz
+from geometry.rays import Bounds
+from models.rendering.output import RenderOutput
+from tests.scenes import write_npz
+from training.callbacks.snapshots import ramp_depth
 
 
 def test_preset_gives_way_to_flags(monkeypatch):
@@ -33,7 +32,7 @@ def test_preset_gives_way_to_flags(monkeypatch):
 def test_ramp_is_the_weights_times_one_to_zero():
     t = torch.linspace(2, 6, 9)
     weights = torch.rand(5, 9) / 9
-    picture = Picture(torch.zeros(5, 3), weights @ t, weights.sum(1))
+    picture = RenderOutput(torch.zeros(5, 3), weights @ t, weights.sum(1))
     expected = weights @ torch.linspace(1, 0, 9)
     torch.testing.assert_close(ramp_depth(picture, Bounds(2.0, 6.0)), expected)
 

@@ -8,8 +8,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from datasets.demo import write_demo_scene
-from opt import EvalOptions, TrainOptions, parse
+from cli import parse
+from datasets.demo.scene import write_demo_scene
+from opt import EvalOptions, TrainOptions
 from tests.conftest import ROOT
 
 TINY = (

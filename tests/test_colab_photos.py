@@ -10,11 +10,10 @@ import torch
 from nbclient import NotebookClient
 from PIL import Image, ImageSequence
 
-from datasets.raytracer import Solid, World, render
-from datasets.solids import Box, Sphere, Vectors
-
-from .capture_scene import orbit, pattern
-from .conftest import ROOT
+from datasets.demo.raytracer import Solid, World, render
+from datasets.demo.solids import Box, Sphere, Vectors
+from tests.capture_scene import orbit, pattern
+from tests.conftest import ROOT
 
 TINY = (
     "--model voxels --resolution 32 --batch_size 500 "

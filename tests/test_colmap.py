@@ -10,18 +10,10 @@ import pytest
 from PIL import Image
 
 from datasets import load_scene
-from datasets.sparse import read_model, registered
+from datasets.config import SceneConfig
+from datasets.sparse.model import read_model, registered
 from errors import UserError
-from opt import SceneOptions
-
-from .capture_scene import (
-    COUNT,
-    orbit,
-    points_seen,
-    pose_errors,
-    run,
-    world_poses,
-)
+from tests.capture_scene import COUNT, orbit, points_seen, pose_errors, run, world_poses
 
 
 def test_conversion_of_a_model_made_elsewhere(solved, tmp_path):
@@ -32,12 +24,12 @@ def test_conversion_of_a_model_made_elsewhere(solved, tmp_path):
     shutil.copytree(photos, tmp_path / "colmap" / "images")
     (tmp_path / "colmap" / "images" / "05.jpg").unlink()
     with pytest.raises(UserError, match=r"05\.jpg"):
-        load_scene(SceneOptions(root_dir=str(tmp_path / "colmap"), dataset_name="colmap"))
+        load_scene(SceneConfig(root_dir=str(tmp_path / "colmap"), dataset_name="colmap"))
     report = run(tmp_path / "colmap", tmp_path / "scene")
     assert report["placed"] == COUNT - 1
     assert "05.jpg" in report["skipped"][0]
     for name in ("llff", "transforms", "colmap"):
-        scene = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name=name))
+        scene = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name=name))
         centre, angle = pose_errors(world_poses(scene), np.delete(poses, 5, axis=0))
         assert centre < 0.5
         assert angle < 0.3
@@ -48,7 +40,7 @@ def test_distorted_model_is_read_directly(solved, tmp_path):
     models = next((root / ".prepare").glob("quick-*/incremental"))
     shutil.copytree(models, tmp_path / "sparse")
     shutil.copytree(photos, tmp_path / "images")
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path), dataset_name="colmap"))
     centre, angle = pose_errors(world_poses(scene), poses)
     assert centre < 0.5
     assert angle < 0.3
@@ -82,13 +74,13 @@ def test_gaps_in_ids_and_several_cameras(tmp_path, kind):
         camera = model.cameras[image.camera_id]
         size = (camera.width, camera.height)
         Image.new("RGB", size).save(tmp_path / "images" / image.name)
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path), dataset_name="colmap"))
     np.testing.assert_allclose(world_poses(scene), truth, atol=1e-5)
     assert scene.cameras.size.tolist()[:2] == [[400, 300], [480, 360]]
     np.testing.assert_allclose(scene.cameras.intrinsics[:2, 0], [400, 480], rtol=1e-6)
     report = run(tmp_path, tmp_path / "scene")
     assert report["placed"] == 8
-    again = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="transforms"))
+    again = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name="transforms"))
     assert max(pose_errors(world_poses(again), truth)) < 0.01
 
 
@@ -97,7 +89,7 @@ def test_a_damaged_model_is_refused(tmp_path):
     for name in ("cameras", "images", "points3D"):
         (tmp_path / "sparse" / "0" / f"{name}.bin").write_bytes(b"\x05" * 11)
     with pytest.raises(UserError, match="not a readable COLMAP model"):
-        load_scene(SceneOptions(root_dir=str(tmp_path), dataset_name="colmap"))
+        load_scene(SceneConfig(root_dir=str(tmp_path), dataset_name="colmap"))
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="has no COLMAP model"):
-        load_scene(SceneOptions(root_dir=str(tmp_path / "other"), dataset_name="colmap"))
+        load_scene(SceneConfig(root_dir=str(tmp_path / "other"), dataset_name="colmap"))

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from cli import parse
+from datasets.config import SceneConfig
 from errors import UserError, explain, run_command
-from opt import EvalOptions, SceneOptions, TrainOptions, from_plain, parse, plain
+from opt import EvalOptions, TrainOptions, from_dict, to_dict
 from tests.conftest import ROOT
 from tests.scenes import write_blender, write_npz
 from tests.test_training import TINY, run
@@ -119,7 +121,7 @@ def test_flags_of_nerf_pl_keep_their_meaning():
     assert options.use_disp is True
     assert options.prefixes_to_ignore == ("loss", "rgb")
     assert options.decay_step == (2, 4, 8)
-    assert from_plain(TrainOptions, plain(options)) == options
+    assert from_dict(TrainOptions, to_dict(options)) == options
 
 
 @pytest.mark.parametrize(
@@ -145,9 +147,9 @@ def test_defaults_are_the_papers():
 
 def test_options_refuse_nonsense_where_they_are_made():
     with pytest.raises(UserError, match="--img_wh"):
-        SceneOptions(img_wh=(0, 5))
+        SceneConfig(img_wh=(0, 5))
     with pytest.raises(UserError, match="--holdout"):
-        SceneOptions(holdout=1)
+        SceneConfig(holdout=1)
 
 
 def test_only_what_a_user_can_mend_is_explained():
@@ -160,5 +162,5 @@ def test_only_what_a_user_can_mend_is_explained():
 
 def test_help_names_every_option():
     text = run(Path.cwd(), "train.py", "--help").stdout
-    for name in plain(TrainOptions()):
+    for name in to_dict(TrainOptions()):
         assert f"--{name}" in text

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from datasets import load_scene
+from datasets.config import SceneConfig
 from errors import UserError
-from opt import SceneOptions
 from tests.scenes import circle_poses
 
 SIZE = (40, 30)
@@ -44,13 +44,13 @@ def blob(number: int, radius: float = 8.0) -> np.ndarray:
 
 
 def load(root: Path, **options):
-    return load_scene(SceneOptions(root_dir=str(root), dataset_name="transforms", **options))
+    return load_scene(SceneConfig(root_dir=str(root), dataset_name="transforms", **options))
 
 
 def test_masks_of_an_object_are_its_opacity(tmp_path, capsys):
     scene = load(capture(tmp_path / "a", [blob(i) for i in range(6)]))
     assert "cut_out" in capsys.readouterr().out
-    assert scene.cutout
+    assert scene.foreground_only
     assert scene.background == 1.0
     assert not scene.region.unbounded
     distance = scene.cameras.c2w[:, :, 3].norm(dim=1)
@@ -89,7 +89,7 @@ def test_other_masks_leave_pixels_out(tmp_path, kind):
         rows = np.repeat([[0, 255]], 20, axis=1).repeat(SIZE[1], axis=0).astype(np.uint8)
         masks = [np.roll(rows, 5 * i, axis=1) for i in range(6)]
     scene = load(capture(tmp_path / "a", masks))
-    assert not scene.cutout
+    assert not scene.foreground_only
     assert scene.region.unbounded
     assert scene.photos([0, 1]).valid is not None
 
@@ -97,10 +97,10 @@ def test_other_masks_leave_pixels_out(tmp_path, kind):
 def test_what_was_detected_can_be_overruled(tmp_path):
     root = capture(tmp_path / "object", [blob(i) for i in range(6)])
     scene = load(root, cut_out=False)
-    assert not scene.cutout
+    assert not scene.foreground_only
     assert scene.photos([0]).valid is not None
     root = capture(tmp_path / "people", [255 - blob(i) for i in range(6)])
-    assert load(root, cut_out=True).cutout
+    assert load(root, cut_out=True).foreground_only
     root = capture(tmp_path / "plain", [None] * 6)
     with pytest.raises(UserError, match="no photo of plain"):
         load(root, cut_out=True)
@@ -108,10 +108,10 @@ def test_what_was_detected_can_be_overruled(tmp_path):
 
 def test_an_alpha_channel_that_hides_nothing_cuts_nothing_out(tmp_path):
     root = capture(tmp_path / "a", [None] * 6, photo="RGBA")
-    assert not load(root).cutout
+    assert not load(root).foreground_only
     image = np.dstack([np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), blob(4)])
     Image.fromarray(image).save(root / "4.png")
-    assert load(root).cutout
+    assert load(root).foreground_only
 
 
 def test_masks_of_zeros_and_ones_are_masks(tmp_path):

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from datasets import load_scene
-from datasets.poses import apply, focus_point, up_direction
-from datasets.rays import image_rays
+from datasets.config import SceneConfig
 from datasets.scene import Scene
 from errors import UserError
-from opt import SceneOptions
+from geometry.poses import apply, focus_point, up_direction
+from geometry.rays import image_rays
 from tests.scenes import (
     ball_image,
     circle_poses,
@@ -31,7 +31,7 @@ from tests.scenes import (
 
 
 def load(root: Path, dataset_name: Any, **options: Any) -> Scene:
-    return load_scene(SceneOptions(root_dir=str(root), dataset_name=dataset_name, **options))
+    return load_scene(SceneConfig(root_dir=str(root), dataset_name=dataset_name, **options))
 
 
 def input_poses(scene: Scene) -> np.ndarray:
@@ -295,7 +295,7 @@ def test_npz_axes_are_found(tmp_path, opencv):
 def test_a_scene_survives_a_checkpoint(tmp_path):
     root = write_llff(tmp_path / "ball", forward_poses(9), centre=BALL_BEFORE)
     scene = load(root, "llff")
-    again = Scene.from_plain(json.loads(json.dumps(scene.plain())))
+    again = Scene.from_dict(json.loads(json.dumps(scene.to_dict())))
     assert again.bounds == scene.bounds
     assert again.splits == scene.splits
     assert torch.equal(again.cameras.c2w, scene.cameras.c2w)

@@ -13,14 +13,16 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-import datasets.demo
+import datasets.demo.scene
+from cli import parse
 from datasets import load_scene
-from datasets.demo import orbit_poses, spiral_poses, write_demo_scene
-from datasets.rays import image_rays
-from datasets.solids import Frustum, Sphere, dot
-from datasets.still_life import still_life
+from datasets.config import SceneConfig
+from datasets.demo.scene import orbit_poses, spiral_poses, write_demo_scene
+from datasets.demo.solids import Frustum, Sphere, dot
+from datasets.demo.still_life import still_life
 from errors import UserError
-from opt import SceneOptions, TrainOptions, parse
+from geometry.rays import image_rays
+from opt import TrainOptions
 from tests.conftest import ROOT
 
 SIZE, TRAIN, VAL, TEST = 40, 3, 1, 2
@@ -201,11 +203,11 @@ def tiny(monkeypatch):
     def write(root: Path) -> None:
         write_demo_scene(root, size=16, train=3, val=1, test=2, supersampling=1)
 
-    monkeypatch.setattr(datasets.demo, "write_demo_scene", write)
+    monkeypatch.setattr(datasets.demo.scene, "write_demo_scene", write)
 
 
 def test_loads_and_makes_it_on_first_use_only(tiny, tmp_path, capsys):
-    options = SceneOptions(dataset_name="demo", root_dir=str(tmp_path / "deep" / "demo"))
+    options = SceneConfig(dataset_name="demo", root_dir=str(tmp_path / "deep" / "demo"))
     scene = load_scene(options)
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert {split: len(views) for split, views in scene.splits.items()} == {
@@ -221,7 +223,7 @@ def test_loads_and_makes_it_on_first_use_only(tiny, tmp_path, capsys):
 
 
 def test_the_loader_s_rays_end_where_the_depth_file_says(tiny, tmp_path):
-    scene = load_scene(SceneOptions(dataset_name="demo", root_dir=str(tmp_path)))
+    scene = load_scene(SceneConfig(dataset_name="demo", root_dir=str(tmp_path)))
     for number, view in enumerate(scene.splits["test"]):
         rays = image_rays(scene.cameras, scene.bounds, view)
         t, _ = still_life().trace(rays.origins.T, rays.directions.T)
@@ -232,7 +234,7 @@ def test_the_loader_s_rays_end_where_the_depth_file_says(tiny, tmp_path):
 
 def test_default_folder_and_size(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    scene = load_scene(SceneOptions(dataset_name="demo", img_wh=(8, 8)))
+    scene = load_scene(SceneConfig(dataset_name="demo", img_wh=(8, 8)))
     assert (tmp_path / "data" / "demo" / "transforms_train.json").is_file()
     assert scene.name == "demo"
     assert scene.cameras.size[0].tolist() == [8, 8]
@@ -244,18 +246,18 @@ def test_a_foreign_folder_is_refused_and_left_alone(tiny, tmp_path):
         folder.mkdir()
         (folder / name).write_text(content)
         with pytest.raises(UserError, match="is not the demo scene"):
-            load_scene(SceneOptions(dataset_name="demo", root_dir=str(folder)))
+            load_scene(SceneConfig(dataset_name="demo", root_dir=str(folder)))
         assert [path.name for path in folder.iterdir()] == [name]
         assert (folder / name).read_text() == content
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(UserError, match="is not the demo scene"):
-        load_scene(SceneOptions(dataset_name="demo", root_dir=str(file)))
+        load_scene(SceneConfig(dataset_name="demo", root_dir=str(file)))
 
 
 @pytest.mark.parametrize("lost", ["test/r_1_depth.npy", "train/r_0.png", "transforms_val.json"])
 def test_an_incomplete_scene_is_named(tiny, tmp_path, lost):
-    options = SceneOptions(dataset_name="demo", root_dir=str(tmp_path))
+    options = SceneConfig(dataset_name="demo", root_dir=str(tmp_path))
     load_scene(options)
     (tmp_path / lost).unlink()
     with pytest.raises(UserError, match="incomplete"):
@@ -266,7 +268,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets.demo, "render_depth", interrupt)
+    monkeypatch.setattr(datasets.demo.scene, "render_depth", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_demo_scene(tmp_path / "scene", size=8, train=1, val=1, test=1, supersampling=1)
     assert list(tmp_path.iterdir()) == []
@@ -276,14 +278,14 @@ def test_two_processes_at_once_end_with_one_scene(demo, tmp_path, monkeypatch):
     """The other one's folder appears while ours is being made: it stays."""
     root = tmp_path / "scene"
     small = {"size": 8, "train": 1, "val": 1, "test": 1, "supersampling": 1}
-    original = datasets.demo.orbit_poses
+    original = datasets.demo.scene.orbit_poses
 
     def late(count: int):
-        monkeypatch.setattr(datasets.demo, "orbit_poses", original)
+        monkeypatch.setattr(datasets.demo.scene, "orbit_poses", original)
         write_demo_scene(root, **small)
         return original(count)
 
-    monkeypatch.setattr(datasets.demo, "orbit_poses", late)
+    monkeypatch.setattr(datasets.demo.scene, "orbit_poses", late)
     write_demo_scene(root, **small)
     assert (root / "transforms_test.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]

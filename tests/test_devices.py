@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 import torch
+from models.voxels.smoothing import Smoothing
 
 from datasets import load_scene
-from datasets.rays import Rays, Stops
+from geometry.rays import RayLimits, Rays
 from losses import loss_dict
 from models import build_fields, build_renderer
-from models.space import Lattice
-from models.tensorf import TensoRF
+from models.grids.lattice import Lattice
+from models.tensorf.field import TensoRF
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
-from models.voxels.integral import RenderVoxels, Sampling
-from models.voxels.picture import show
-from models.voxels.smoothing import Smoothing
+from models.voxels.integral.autograd import RenderVoxels, Sampling
+from models.voxels.integral.march import show
 from opt import TrainOptions
 from tests.scenes import write_blender
 from tests.test_fast_fields import COMMON, RUNS, command, found, val_psnr
 from tests.test_voxels import AROUND, BOX, FORWARD, rays_at, some_grid, some_tables
-from training.lazy_adam import LazyAdam
+from training.optim.lazy_adam import LazyAdam
 
 REGIONS = {"box": BOX, "around": AROUND, "ndc": FORWARD}
 GPUS: dict[str, Callable[[], bool]] = {
@@ -55,7 +55,7 @@ def grid_on(device: torch.device, grid: VoxelGrid) -> VoxelGrid:
 @pytest.mark.parametrize("training", [True, False], ids=["training", "picture"])
 def test_voxels_are_rendered_alike(gpu, name, training):
     grid, rays = some_grid(REGIONS[name]), rays_at(REGIONS[name])
-    stops = Stops(torch.linspace(1, 6, len(rays)), torch.full((len(rays),), 0.5))
+    stops = RayLimits(torch.linspace(1, 6, len(rays)), torch.full((len(rays),), 0.5))
     uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(3))
     weight = torch.randn(len(rays), 5, generator=torch.Generator().manual_seed(4))
     results = []
@@ -63,7 +63,7 @@ def test_voxels_are_rendered_alike(gpu, name, training):
         mine = [table.to(device).requires_grad_() for table in some_tables(grid)]
         how = Sampling(exact=True, step=0.5)
         if training:
-            limits = Stops(stops.t.to(device), stops.cells.to(device))
+            limits = RayLimits(stops.t.to(device), stops.cells.to(device))
             how = Sampling(uniform.to(device), exact=True, fade=1.0, stops=limits, coloured=30)
         render: Any = RenderVoxels.apply if training else show
         out = render(*mine, grid_on(device, grid), rays.to(device), how)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.images import Frame, load_photos
-from datasets.loader import RayBatch, RayLoader
-from datasets.rays import Bounds
-from datasets.scene import make_cameras
+from datasets.loaders.ray_loader import RayBatch, RayLoader
+from datasets.photos import Frame, load_photos
+from geometry.cameras import make_cameras
+from geometry.rays import Bounds
 from tests.scenes import circle_poses, opaque
 from tests.test_loading import two_photos
 
@@ -97,7 +97,7 @@ def test_random_rays_are_those_of_training_pixels(tmp_path):
     distance = torch.cdist(rays.directions, directions, compute_mode=by_differences)
     assert float(distance.min(dim=1).values.max()) < 1e-5  # each is one of them
     assert float(distance.min(dim=0).values.max()) < 1e-5  # and each of them is drawn
-    assert torch.equal(rays.image, allowed[distance.argmin(dim=1), 0])
+    assert torch.equal(rays.camera_indices, allowed[distance.argmin(dim=1), 0])
     again = loader.draw(200, torch.Generator().manual_seed(0))
     assert torch.equal(again.directions, rays.directions)
     assert loader.position == 0

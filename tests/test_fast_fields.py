@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from datasets import load_scene
-from datasets.rays import image_rays
 from errors import UserError
+from geometry.rays import image_rays
 from losses import loss_dict
 from models import build_fields, build_renderer
 from opt import TrainOptions
@@ -207,13 +207,13 @@ sys.path.insert(0, {root!r})
 import torch
 import train
 from errors import run_command
-from training.processes import first_to_tell, rank
+from training.distributed.processes import should_report, rank
 
 def keep(system):
     torch.save(system.state_dict(), f"rank{{rank()}}.pt")
 
 train.NeRFSystem.on_train_end = keep
-run_command(train.main, first_to_tell)
+run_command(train.main, should_report)
 """
 
 

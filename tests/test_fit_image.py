@@ -14,12 +14,12 @@ from PIL import Image
 
 import fit_image
 from errors import UserError, run_command
-from imagefit.grid import FeatureGrid
-from imagefit.networks import ImageGrid, ImageMLP, paint
-from imagefit.options import FitOptions
-from imagefit.photo import RandomPixels, pixel_positions, read_image
-from imagefit.sweep import combinations
-from metrics import psnr
+from evaluation.metrics import psnr
+from learn.image2d.grid import FeatureGrid
+from learn.image2d.networks import ImageGrid, ImageMLP, paint
+from learn.image2d.options import FitOptions
+from learn.image2d.photo import RandomPixels, pixel_positions, read_image
+from learn.image2d.sweep import combinations
 
 
 @pytest.fixture

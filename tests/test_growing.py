@@ -11,11 +11,11 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from models.field import StepSize
-from models.tensorf import TensoRF
+from models.tensorf.field import TensoRF
 from models.voxels.field import VoxelField
 from tests.test_voxels import BOX
-from training.clock import TrainingClock
-from training.growing import Growing
+from training.callbacks.clock import TrainingClock
+from training.callbacks.growing import Growing
 
 _CLOCK = TrainingClock(None, 100, None)
 

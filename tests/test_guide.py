@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagefit.options import FitOptions
-from opt import EvalOptions, TrainOptions, parse
+from cli import parse
+from learn.image2d.options import FitOptions
+from opt import EvalOptions, TrainOptions
 from plot_rays import PlotOptions
 from report import ReportOptions
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.lazy_adam import LazyAdam
+from training.optim.lazy_adam import LazyAdam
 
 ROWS, CHANNELS, RATE, BETAS, EPS = 12, 3, 0.05, (0.9, 0.99), 1e-12
 

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from datasets import load_scene
-from datasets.images import Frame, load_photos
-from datasets.loader import RayLoader
-from datasets.rays import Bounds
-from datasets.scene import make_cameras
-from datasets.shuffle import Shuffle
-from datasets.view_loader import ViewLoader
+from datasets.config import SceneConfig
+from datasets.loaders.ray_loader import RayLoader
+from datasets.loaders.shuffle import Shuffle
+from datasets.loaders.view_loader import ViewLoader
+from datasets.photos import Frame, load_photos
 from errors import UserError
-from opt import SceneOptions
+from geometry.cameras import make_cameras
+from geometry.rays import Bounds
 from tests.conftest import ROOT
 from tests.scenes import circle_poses, write_blender
 
@@ -73,7 +73,7 @@ def test_an_epoch_is_each_pixel_once_with_its_ray_and_colour(batch_size):
     assert {tuple(pixel) for pixel in pixels.tolist()} == expected
     assert len(pixels) == len(expected)
     directions = torch.cat([batch.rays.directions for batch in batches])
-    image = torch.cat([batch.rays.image for batch in batches])
+    image = torch.cat([batch.rays.camera_indices for batch in batches])
     torch.testing.assert_close(image, pixels[:, 0])
     torch.testing.assert_close(directions, cameras.rays(*pixels.T)[1])
 
@@ -169,9 +169,9 @@ def test_memory_of_a_hundred_photos(tmp_path):
         (root / f"train/r_{i}.png").unlink()
         (root / f"train/r_{i}.png").symlink_to(root / "train/r_0.png")
     code = (
-        "from datasets import load_scene; from opt import SceneOptions\n"
-        "from datasets.loader import RayLoader\n"
-        f"scene = load_scene(SceneOptions(root_dir={str(root)!r}))\n"
+        "from datasets import load_scene; from opt import SceneConfig\n"
+        "from datasets.loaders.ray_loader import RayLoader\n"
+        f"scene = load_scene(SceneConfig(root_dir={str(root)!r}))\n"
         "train = scene.splits['train']\n"
         "loader = RayLoader(scene.photos(train), scene.cameras[train], scene.bounds, 1024)\n"
         "assert len(loader) == 62500 and len(next(iter(loader)).rays) == 1024\n"
@@ -186,5 +186,5 @@ def test_memory_of_a_hundred_photos(tmp_path):
 
 
 def test_scene_options_are_enough_for_a_scene(tmp_path):
-    scene = load_scene(SceneOptions(root_dir=str(write_blender(tmp_path / "ball"))))
+    scene = load_scene(SceneConfig(root_dir=str(write_blender(tmp_path / "ball"))))
     assert scene.name == "ball"

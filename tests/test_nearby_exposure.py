@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.nearby_exposure import expected
+from models.appearance.nearby import expected
 from tests.scenes import circle_poses, write_llff
 from tests.test_training import run
 

@@ -7,18 +7,25 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from models.rendering.samples import (
+    RaySamples,
+    accumulate_along_rays,
+    composite_packed,
+    render_weight_from_density,
+    starts_of,
+)
 
-from datasets.rays import Rays
-from datasets.region import Region
-from models.compositing import composite, composite_weights
-from models.nerf import NeRF
-from models.occupancy import Occupancy, dilate
-from models.occupancy_rendering import OccupancyRenderer
-from models.occupied import MovingOccupancy, occupancy_of
-from models.packed import PackedSamples, composite_packed, packed_weights, starts_of, sum_by_ray
-from models.rendering import ImageRenderer
-from models.space import Lattice, walked
-from models.tensorf import TensoRF
+from geometry.rays import Rays
+from geometry.region import Region
+from models.grids.cells import OccupiedCells, dilate
+from models.grids.lattice import Lattice
+from models.grids.occupancy import OccupancyGrid, estimate_occupancy
+from models.grids.traversal import t_to_s
+from models.nerf.network import NeRF
+from models.rendering.compositing import composite, composite_weights
+from models.rendering.image import ImageRenderer
+from models.rendering.occupancy import OccupancyRenderer
+from models.tensorf.field import TensoRF
 from tests.test_space import t_of
 
 CUBE = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))
@@ -61,13 +68,13 @@ def chord(rays: Rays, radius: float) -> torch.Tensor:
     return 2 * disc.clamp_min(0).sqrt()
 
 
-def lengths(*counts: int) -> tuple[torch.Tensor, PackedSamples]:
+def lengths(*counts: int) -> tuple[torch.Tensor, RaySamples]:
     """Packed samples with random steps, so many on each ray; and their densities."""
     generator = torch.Generator().manual_seed(sum(counts))
     ray = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts, dtype=torch.long))
     deltas = torch.rand(len(ray), generator=generator, dtype=torch.double) + 0.01
     sigma = 3 * torch.rand(len(ray), generator=generator, dtype=torch.double)
-    return sigma, PackedSamples(ray, deltas.cumsum(0), deltas, starts_of(ray, len(counts)))
+    return sigma, RaySamples(ray, deltas.cumsum(0), deltas, starts_of(ray, len(counts)))
 
 
 @pytest.mark.parametrize("counts", [(3, 0, 7, 1), (0, 0), (), (5,), (0, 2, 0)])
@@ -77,7 +84,7 @@ def test_packed_compositing_is_the_dense_one(counts):
     rgb = torch.rand(len(sigma), 3, generator=generator, dtype=torch.double)
     sigma.requires_grad_()
     rgb.requires_grad_()
-    packed = composite_packed(packed_weights(sigma, samples), rgb, samples, 0.4)
+    packed = composite_packed(render_weight_from_density(sigma, samples), rgb, samples, 0.4)
     assert packed.rgb.shape == (len(counts), 3)
 
     start = 0
@@ -110,7 +117,7 @@ def test_packed_gradients():
     rgb = torch.rand(len(sigma), 3, dtype=torch.double)
 
     def function(sigma, rgb):
-        picture = composite_packed(packed_weights(sigma, samples), rgb, samples, 1.0)
+        picture = composite_packed(render_weight_from_density(sigma, samples), rgb, samples, 1.0)
         return picture.rgb, picture.depth, picture.opacity
 
     sigma[2] = 0.5
@@ -122,15 +129,15 @@ def test_a_long_batch_loses_no_precision():
     """Rays late in a batch are as exact in single precision as the first."""
     ray = torch.arange(20000).repeat_interleave(8)
     deltas = torch.full((len(ray),), 0.1)
-    samples = PackedSamples(ray, deltas, deltas, starts_of(ray, 20000))
-    weights = packed_weights(torch.full_like(deltas, 2.0), samples).view(-1, 8)
+    samples = RaySamples(ray, deltas, deltas, starts_of(ray, 20000))
+    weights = render_weight_from_density(torch.full_like(deltas, 2.0), samples).view(-1, 8)
     assert torch.equal(weights[0].expand_as(weights), weights)
 
 
 def test_sums_and_choices_of_samples():
     _, samples = lengths(2, 0, 3)
     values = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert sum_by_ray(values, samples.ray, 3).tolist() == [3, 0, 12]
+    assert accumulate_along_rays(values, samples.ray, 3).tolist() == [3, 0, 12]
     some = samples.only(torch.tensor([False, True, False, True, True]))
     assert some.ray.tolist() == [0, 2, 2]
     assert some.starts.tolist() == [0, 1, 1, 3]
@@ -142,7 +149,7 @@ def test_sums_and_choices_of_samples():
 def test_a_ball_lets_through_what_the_closed_form_says(sigma, step):
     field = Ball(sigma)
     rays = make_rays()
-    occupancy = occupancy_of(field, CUBE, 64)
+    occupancy = estimate_occupancy(field, CUBE, 64)
     picture = OccupancyRenderer(field, occupancy, 0.0, step)(rays)
     expected = 1 - torch.exp(-sigma * chord(rays, 1.0))
     # A chord is a number of steps long, give or take one.
@@ -157,7 +164,7 @@ def test_a_ball_lets_through_what_the_closed_form_says(sigma, step):
 def dense_twin(field, region, resolution, rays, background, step=1.0):
     """The same samples, all of them, in a dense rectangle: one after the other from the start."""
     walk = Lattice.over(region, resolution).walk(rays)
-    walk = walk._replace(end=torch.minimum(walk.end, walked(walk, rays.far)))
+    walk = walk._replace(end=torch.minimum(walk.end, t_to_s(walk, rays.far)))
     count = int(((walk.end - walk.start) / step).max()) + 1
     s = walk.start[:, None] + (torch.arange(count) + 0.5) * step
     t = t_of(walk, s)
@@ -189,7 +196,7 @@ def test_rendering_is_that_of_all_samples(name, region):
         field.region, field._cube = region, Lattice(region, (-1.0,) * 3, (1.0,) * 3, (2, 2, 2))
     rays = make_rays()
     lattice = Lattice.over(region, 40)
-    everything = Occupancy(lattice, torch.ones(lattice.dims, dtype=torch.bool))
+    everything = OccupiedCells(lattice, torch.ones(lattice.dims, dtype=torch.bool))
     renderer = OccupancyRenderer(field, everything, 0.7, 0.8, 0.8)
     with torch.no_grad():
         dense = dense_twin(field, region, 40, rays, 0.7, 0.8)
@@ -206,7 +213,7 @@ def test_gradients_are_those_of_all_samples():
     for name, field in fields().items():
         rays = make_rays(40)
         mask = torch.ones((24, 24, 24), dtype=torch.bool)
-        renderer = OccupancyRenderer(field, Occupancy(Lattice.over(CUBE, 24), mask), 1.0)
+        renderer = OccupancyRenderer(field, OccupiedCells(Lattice.over(CUBE, 24), mask), 1.0)
         change = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
         grads = []
         for picture in (
@@ -223,7 +230,7 @@ def test_gradients_are_those_of_all_samples():
 
 def test_only_occupied_cells_in_front_are_evaluated():
     field = Ball(1000.0, 0.5)
-    occupancy = occupancy_of(field, CUBE, 64)
+    occupancy = estimate_occupancy(field, CUBE, 64)
     rays = make_rays(500)
     field.densities = field.colours = 0
     OccupancyRenderer(field, occupancy)(rays)
@@ -238,7 +245,7 @@ def test_only_occupied_cells_in_front_are_evaluated():
 
 def test_an_empty_scene_shows_the_background_and_costs_nothing():
     field = Ball(0.0)
-    occupancy = occupancy_of(field, CUBE, 32)
+    occupancy = estimate_occupancy(field, CUBE, 32)
     assert len(occupancy) == 0
     field.densities = 0
     rays = make_rays(10)
@@ -251,7 +258,7 @@ def test_an_empty_scene_shows_the_background_and_costs_nothing():
 
 def test_occupancy_is_where_the_field_is():
     field = Ball(50.0, 0.8)
-    occupancy = occupancy_of(field, CUBE, 64)
+    occupancy = estimate_occupancy(field, CUBE, 64)
     cells = torch.stack(torch.meshgrid(*(torch.arange(64),) * 3, indexing="ij"), dim=-1)
     distance = occupancy.lattice.points(cells + 0.5).norm(dim=-1)
     edge = 3 / 64
@@ -261,7 +268,7 @@ def test_occupancy_is_where_the_field_is():
 
 def test_small_things_are_found():
     field = Ball(200.0, 0.05, (0.61, -0.3, 0.2))  # 4 cells across, of 128
-    occupancy = occupancy_of(field, CUBE, 128)
+    occupancy = estimate_occupancy(field, CUBE, 128)
     place = occupancy.lattice.coordinates(
         field.center + 0.05 * torch.tensor([[1.0, 0, 0], [0, -1, 0]])
     )
@@ -276,17 +283,17 @@ def test_the_far_end_is_opaque_as_in_the_two_passes():
     origins = torch.tensor([[0.1, 0.2, -1.0]])
     d = torch.tensor([[0.0, 0.0, 2.0]])
     rays = Rays(origins, d, d / 2, torch.zeros(1), torch.ones(1), torch.zeros(1).long())
-    picture = OccupancyRenderer(field, occupancy_of(field, region, 32))(rays)
+    picture = OccupancyRenderer(field, estimate_occupancy(field, region, 32))(rays)
     torch.testing.assert_close(picture.opacity, torch.ones(1))
     # Where the box ends before the ray does, nothing is assumed to lie behind.
     longer = Rays(origins, d, d / 2, torch.zeros(1), 3 * torch.ones(1), torch.zeros(1).long())
-    picture = OccupancyRenderer(field, occupancy_of(field, region, 32))(longer)
+    picture = OccupancyRenderer(field, estimate_occupancy(field, region, 32))(longer)
     torch.testing.assert_close(picture.opacity, 1 - torch.exp(-torch.ones(1)), rtol=0, atol=2e-3)
 
 
 def test_training_is_random_by_its_generator():
     field = Ball(3.0)
-    renderer = OccupancyRenderer(field, occupancy_of(field, CUBE, 32))
+    renderer = OccupancyRenderer(field, estimate_occupancy(field, CUBE, 32))
     rays = make_rays(20)
 
     def train(seed, perturb=1.0, noise=0.5):
@@ -300,7 +307,7 @@ def test_training_is_random_by_its_generator():
 
 def test_chunks_make_no_difference():
     field = Ball(3.0)
-    renderer = OccupancyRenderer(field, occupancy_of(field, CUBE, 32), 1.0)
+    renderer = OccupancyRenderer(field, estimate_occupancy(field, CUBE, 32), 1.0)
     rays = make_rays(50)
     whole, parts = renderer(rays), ImageRenderer(renderer, 7)(rays)
     torch.testing.assert_close(parts.rgb, whole.rgb)
@@ -308,7 +315,7 @@ def test_chunks_make_no_difference():
 
 
 def test_moving_occupancy_follows_a_field():
-    moving = MovingOccupancy(CUBE, 32, every=1)
+    moving = OccupancyGrid(CUBE, 32, every=1)
     field = Ball(50.0, 0.6)
     assert len(moving.occupancy) == 32**3
     for step in range(15):
@@ -329,17 +336,17 @@ def test_moving_occupancy_follows_a_field():
 
 
 def test_moving_occupancy_is_never_empty_while_the_field_has_any_density():
-    moving = MovingOccupancy(CUBE, 16, every=2)
+    moving = OccupancyGrid(CUBE, 16, every=2)
     for step in range(40):
         moving.update(Ball(1e-4), step)
     assert len(moving.occupancy) > 500
 
 
 def test_moving_occupancy_loads():
-    moving = MovingOccupancy(CUBE, 16, every=1)
+    moving = OccupancyGrid(CUBE, 16, every=1)
     for step in range(20):
         moving.update(Ball(50.0, 0.6), step)
-    again = MovingOccupancy(CUBE, 16, every=1)
+    again = OccupancyGrid(CUBE, 16, every=1)
     assert len(again.occupancy) == 16**3
     again.load_state_dict(moving.state_dict())
     assert torch.equal(again.occupancy.cells, moving.occupancy.cells)

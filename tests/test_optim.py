@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from opt import TrainOptions
-from training.optim import make_optimizer, make_scheduler
+from training.optim.optimizers import make_optimizer, make_scheduler
 
 EPOCH, TOTAL = 10, 100
 

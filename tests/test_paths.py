@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from datasets import load_scene
-from datasets.paths import interpolate, look_at, orbit, render_path
-from datasets.poses import apply, check_poses
+from datasets.config import SceneConfig
 from errors import UserError
-from opt import SceneOptions
+from geometry.poses import apply, check_poses, look_at
+from paths.kinds import interpolate, orbit, render_path
 from tests.scenes import circle_poses, forward_poses, write_blender, write_llff
 
 
@@ -49,7 +49,7 @@ def test_interpolation_goes_through_the_cameras_and_closes():
 
 def test_spiral_stays_among_forward_facing_cameras(tmp_path):
     write_llff(tmp_path / "ball", forward_poses(9), centre=np.array([0.0, 0, -4]))
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path / "ball"), dataset_name="llff"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path / "ball"), dataset_name="llff"))
     poses = path_poses(scene, None)
     cameras = scene.cameras.c2w.double().numpy()
     assert np.abs(poses[:, :2, 3]).max() <= 1.2 * np.abs(cameras[:, :2, 3]).max()
@@ -59,7 +59,7 @@ def test_spiral_stays_among_forward_facing_cameras(tmp_path):
 @pytest.mark.parametrize("form", ["transforms", "nerfstudio"])
 def test_a_file_is_in_the_inputs_coordinates(tmp_path, form):
     write_llff(tmp_path / "ball", circle_poses(12))
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path / "ball"), dataset_name="llff"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path / "ball"), dataset_name="llff"))
     wanted = circle_poses(3, radius=3.0)
     matrices = [np.vstack([pose, [0, 0, 0, 1]]) for pose in wanted]
     if form == "transforms":
@@ -77,7 +77,7 @@ def test_a_file_is_in_the_inputs_coordinates(tmp_path, form):
     [(None, "no such file"), ("{", "not a JSON"), ("{}", "needs"), ('{"frames": []}', "no camera")],
 )
 def test_mistakes_in_a_path_file(tmp_path, content, words):
-    scene = load_scene(SceneOptions(root_dir=str(write_blender(tmp_path / "ball"))))
+    scene = load_scene(SceneConfig(root_dir=str(write_blender(tmp_path / "ball"))))
     path = tmp_path / "path.json"
     if content is not None:
         path.write_text(content)

@@ -12,15 +12,14 @@ from PIL import Image
 
 import plot_rays
 from datasets import load_scene
-from datasets.cameras import pixel_to_ray
-from datasets.ray_dataset import RaysDataset
+from datasets.config import SceneConfig
+from datasets.loaders.ray_dataset import RaysDataset
 from errors import run_command
-from opt import SceneOptions
-from rayplot import interactive
-from rayplot.perspective import Viewpoint
-from rayplot.sample import draw_through, frustum, in_corner, in_view, one_per_camera
-
-from .scenes import write_blender
+from geometry.cameras import pixel_to_ray
+from learn.rayplot import interactive
+from learn.rayplot.perspective import Viewpoint
+from learn.rayplot.sample import draw_through, frustum, in_corner, in_view, one_per_camera
+from tests.scenes import write_blender
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_lines_are_cut_where_they_pass_behind():
 
 
 def test_rays_land_on_the_pixels_that_they_were_asked_for(root: Path):
-    dataset = RaysDataset.from_scene(load_scene(SceneOptions(root_dir=str(root))))
+    dataset = RaysDataset.from_scene(load_scene(SceneConfig(root_dir=str(root))))
     generator = torch.Generator().manual_seed(0)
     for index in (
         one_per_camera(dataset, generator),
@@ -79,7 +78,7 @@ def test_rays_land_on_the_pixels_that_they_were_asked_for(root: Path):
 
 
 def test_a_click_finds_its_pixel(root: Path):
-    scene = load_scene(SceneOptions(root_dir=str(root)))
+    scene = load_scene(SceneConfig(root_dir=str(root)))
     cameras = scene.cameras
     # From anywhere, through a known place of an image plane.
     plane = frustum(cameras, 0.5, steps=24)[3]
@@ -93,7 +92,7 @@ def test_a_click_finds_its_pixel(root: Path):
 def test_interactive_view_is_reached_from_this_machine_alone(root: Path):
     import urllib.request
 
-    scene = load_scene(SceneOptions(root_dir=str(root)))
+    scene = load_scene(SceneConfig(root_dir=str(root)))
     server = interactive.start(scene, "train", RaysDataset.from_scene(scene), 8, 18123)
     try:
         assert server.get_host() == "127.0.0.1"
@@ -139,7 +138,7 @@ def test_swapped_u_and_v_are_seen(root: Path):
             uv = torch.stack([y, x], dim=-1) + 0.5  # the mistake
             return *pixel_to_ray(self.K[image], self.c2w[image], uv), self.photos.pixels[index]
 
-    dataset = Swapped.from_scene(load_scene(SceneOptions(root_dir=str(root))))
+    dataset = Swapped.from_scene(load_scene(SceneConfig(root_dir=str(root))))
     dataset = Swapped(dataset.photos, dataset.K, dataset.c2w)
     rays = draw_through(dataset, torch.arange(24), (2.0, 6.0), 4, perturb=False)
     # The dots have left their rings: the top row of pixels lands in the left column.

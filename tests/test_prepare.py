@@ -15,14 +15,16 @@ import pytest
 from PIL import Image
 
 import prepare
-from capture import features, pipeline, solve
-from capture.photos import load_rgb
+from capture import pipeline
+from capture.input.photos import load_rgb
+from capture.solve.solve import features, solve
 from capture.steps import Steps
+from cli import parse
 from datasets import load_scene
-from datasets.sparse import read_model, registered, visible_points
-from opt import SceneOptions, TrainOptions, parse
-
-from .capture_scene import (
+from datasets.config import SceneConfig
+from datasets.sparse.model import read_model, registered, visible_points
+from opt import TrainOptions
+from tests.capture_scene import (
     COUNT,
     FOCAL,
     PLACE,
@@ -38,7 +40,7 @@ from .capture_scene import (
 def test_poses_are_the_true_ones(solved, name):
     _, root, poses, report = solved
     assert report["placed"] == len(poses)
-    scene = load_scene(SceneOptions(root_dir=str(root), dataset_name=name))
+    scene = load_scene(SceneConfig(root_dir=str(root), dataset_name=name))
     centre, angle = pose_errors(world_poses(scene), poses)
     assert centre < 0.5
     assert angle < 0.3
@@ -51,7 +53,7 @@ def test_scene_is_upright_centred_and_in_scale(solved):
     _, root, _, report = solved
     assert report["capture"] == "360"
     assert report["up_from"] == "plane"
-    scene = load_scene(SceneOptions(root_dir=str(root), dataset_name="transforms"))
+    scene = load_scene(SceneConfig(root_dir=str(root), dataset_name="transforms"))
     poses = world_poses(scene)
     assert np.linalg.norm(poses[:, :, 3], axis=1).mean() == pytest.approx(1.0, abs=0.01)
     # The floor is level: the points at its height have one z.
@@ -89,7 +91,7 @@ def test_sparse_model_fits_the_undistorted_photos(solved):
 def test_lens_is_straightened(solved, tmp_path):
     """A photo of the prepared scene is what a pinhole at the true pose sees."""
     _, root, poses, _ = solved
-    scene = load_scene(SceneOptions(root_dir=str(root), dataset_name="colmap"))
+    scene = load_scene(SceneConfig(root_dir=str(root), dataset_name="colmap"))
     size = tuple(scene.cameras.size[3].tolist())
     take_photos(tmp_path / "ideal", poses[3:4], size, float(scene.cameras.intrinsics[3, 0]))
     ideal = load_rgb(tmp_path / "ideal" / "00.jpg").astype(float)
@@ -124,7 +126,7 @@ def test_report_and_pictures(solved):
 
 
 def count_calls(monkeypatch, name: str) -> list[int]:
-    """A list that grows by every call of a function of capture.features."""
+    """A list that grows by every call of a function of capture.solve.features."""
     calls: list[int] = []
     function = getattr(features, name)
 
@@ -176,7 +178,7 @@ def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
     assert report["placed"] == 5
     assert report["capture"] == "forward-facing"
     assert not calls
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="llff"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name="llff"))
     assert scene.forward_facing
 
 
@@ -186,7 +188,7 @@ def test_global_mapper(solved, tmp_path, monkeypatch):
     shutil.copytree(root, tmp_path / "scene")
     monkeypatch.setattr(features, "match", None)
     assert run(photos, tmp_path / "scene", mapper="global")["placed"] == COUNT
-    scene = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="colmap"))
+    scene = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name="colmap"))
     centre, angle = pose_errors(world_poses(scene), poses)
     assert centre < 1.0
     assert angle < 0.5
@@ -217,7 +219,7 @@ def test_masks_reach_training(tmp_path):
     assert run(photos, tmp_path / "scene")["placed"] == 5
     assert (tmp_path / "scene" / "images" / "04.png").exists()
     for name in ("llff", "transforms", "colmap"):
-        scene = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name=name))
+        scene = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name=name))
         read = scene.photos([0, 4])
         kept = read.mask(0)
         assert kept is not None
@@ -234,8 +236,8 @@ def test_real_photos(shared_scene, tmp_path):
     report = run(fern / "images", tmp_path / "scene")
     assert report["placed"] == 20
     assert report["capture"] == "forward-facing"
-    truth = world_poses(load_scene(SceneOptions(root_dir=str(fern), dataset_name="llff")))
-    ours = load_scene(SceneOptions(root_dir=str(tmp_path / "scene"), dataset_name="llff"))
+    truth = world_poses(load_scene(SceneConfig(root_dir=str(fern), dataset_name="llff")))
+    ours = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name="llff"))
     centre, angle = pose_errors(world_poses(ours), truth)
     assert centre < 0.5
     assert angle < 0.5

@@ -11,15 +11,8 @@ import pytest
 from PIL import Image
 
 from errors import UserError
-
-from .capture_scene import (
-    PLACE,
-    orbit,
-    run,
-    sideways,
-    take_photos,
-)
-from .conftest import ROOT
+from tests.capture_scene import PLACE, orbit, run, sideways, take_photos
+from tests.conftest import ROOT
 
 
 def test_damaged_files_are_named_and_skipped(tmp_path):

@@ -15,15 +15,15 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from datasets.loader import RayLoader
-from datasets.rays import Bounds
+from datasets.loaders.ray_loader import RayLoader
 from errors import UserError
+from geometry.rays import Bounds
 from tests.conftest import ROOT
 from tests.scenes import write_blender
 from tests.test_loading import two_photos
 from tests.test_training import run, weights
-from training.launch import launch
-from training.processes import average_gradients, local_world_size, rank, world_size
+from training.distributed.launch import launch
+from training.distributed.processes import average_gradients, local_world_size, rank, world_size
 
 TINY = [
     *("--netdepth", "2", "--netwidth", "16", "--netskip", "1", "--N_samples", "8"),
@@ -162,8 +162,8 @@ sys.path.insert(0, {root!r})
 import torch
 from torch.nn import Parameter
 from errors import UserError, run_command
-from training.launch import launch
-from training.processes import *
+from training.distributed.launch import launch
+from training.distributed.processes import *
 
 def sparse(rows, value):
     values = torch.full((len(rows), 3), value)
@@ -171,8 +171,8 @@ def sparse(rows, value):
 
 def main():
     launch(2)
-    join()
-    first = is_first()
+    connect_processes()
+    first = is_main_process()
     a, b, c, d, e, nobody = (Parameter(torch.zeros(6, 3)) for _ in range(6))
     a.grad = torch.full((6, 3), float(rank()))               # 0 and 1
     if first:
@@ -199,15 +199,15 @@ def main():
         raise AssertionError
 
     assert any_process(first, False, not first) == (True, False, True)
-    assert from_first("a" if first else "b") == "a"
-    assert gather(rank()) == [0, 1]
-    assert gather_to_first(rank()) == ([0, 1] if first else [])
+    assert broadcast_from_rank0("a" if first else "b") == "a"
+    assert all_gather(rank()) == [0, 1]
+    assert gather_to_main(rank()) == ([0, 1] if first else [])
     print("agreed", flush=True)
     if not first:
         raise UserError("the second process has no memory left")
-    gather(0)  # would wait for ever
+    all_gather(0)  # would wait for ever
 
-run_command(main, first_to_tell)
+run_command(main, should_report)
 """
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from datasets.cameras import (
+from datasets.loaders.ray_dataset import RaysDataset
+from geometry.cameras import (
     Cameras,
     camera_to_pixel,
     intrinsic_matrix,
@@ -18,9 +19,8 @@ from datasets.cameras import (
     pixel_to_ray,
     transform,
 )
-from datasets.ray_dataset import RaysDataset
-from models.compositing import composite, composite_weights, volrend
-from models.sampling import sample_along_rays
+from models.rendering.compositing import composite, composite_weights, volrend
+from models.rendering.sampling import sample_along_rays
 
 
 def random_pose(count: int, seed: int = 0) -> Tensor:

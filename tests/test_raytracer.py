@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from datasets.raytracer import Solid, World, render
-from datasets.solids import Box, Frustum, Shape, Sphere, Torus
+from datasets.demo.raytracer import Solid, World, render
+from datasets.demo.solids import Box, Frustum, Shape, Sphere, Torus
 
 EXACT = torch.float64
 

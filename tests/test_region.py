@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from datasets import load_scene
-from datasets.rays import Bounds, image_rays
-from datasets.region import Region, find_region
-from datasets.scene import Scene, make_cameras
-from opt import SceneOptions
+from datasets.config import SceneConfig
+from datasets.scene import Scene
+from geometry.cameras import make_cameras
+from geometry.rays import Bounds, image_rays
+from geometry.region import Region, find_region
 from tests.scenes import circle_poses, forward_poses, write_blender, write_llff
 
 
@@ -32,37 +33,37 @@ def orbit(
 
 def test_an_object_s_box_is_what_the_photos_show():
     # Cameras as those of the paper's synthetic scenes.
-    region = find_region(orbit(4.031, 800, 0.6911, count=100, cutout=True))
+    region = find_region(orbit(4.031, 800, 0.6911, count=100, foreground_only=True))
     assert not region.unbounded
-    assert region.flat == 1.0
+    assert region.z_anisotropy == 1.0
     np.testing.assert_allclose(region.center, 0, atol=1e-4)
     # Half of what a photo's width shows at the focus is 4.031 tan(0.6911 / 2) = 1.451.
     assert region.half == pytest.approx((1.5, 1.5, 1.5), abs=0.02)
-    assert region.pixel == pytest.approx(2 * 1.451 / 800, rel=1e-3)
+    assert region.pixel_footprint == pytest.approx(2 * 1.451 / 800, rel=1e-3)
 
 
 def test_the_box_follows_the_place_and_scale_of_the_scene():
-    scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), count=100, cutout=True)
+    scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), count=100, foreground_only=True)
     region = find_region(scene)
     np.testing.assert_allclose(region.center, (3.0, -1.0, 2.0), atol=1e-3)
     assert region.half == pytest.approx((3.0, 3.0, 3.0), abs=0.04)
-    assert region.pixel == pytest.approx(4 * 1.451 / 400, rel=1e-3)
+    assert region.pixel_footprint == pytest.approx(4 * 1.451 / 400, rel=1e-3)
 
 
 def test_few_photos_of_an_object_are_taken_to_show_less():
-    scene = orbit(4.031, 400, 0.6911, cutout=True)
+    scene = orbit(4.031, 400, 0.6911, foreground_only=True)
     many, few = (
         find_region(replace(scene, splits={**scene.splits, "train": list(range(count))}))
         for count in (12, 3)
     )
     # 12 x 400 x 400 pixels, 68 for each square of a side of the box.
-    assert many.pixel == pytest.approx(2 * many.half[0] * (68 / (12 * 400 * 400)) ** 0.5)
-    assert many.pixel > 1.5 * 2 * 1.451 / 400
-    assert few.pixel == pytest.approx(2 * many.pixel, rel=0.1)
+    assert many.pixel_footprint == pytest.approx(2 * many.half[0] * (68 / (12 * 400 * 400)) ** 0.5)
+    assert many.pixel_footprint > 1.5 * 2 * 1.451 / 400
+    assert few.pixel_footprint == pytest.approx(2 * many.pixel_footprint, rel=0.1)
 
 
 def test_only_training_cameras_count():
-    scene = orbit(4.0, 100, 0.7, cutout=True)
+    scene = orbit(4.0, 100, 0.7, foreground_only=True)
     far = scene.cameras.c2w.clone()
     far[1:, :, 3] *= 10
     moved = replace(scene, cameras=replace(scene.cameras, c2w=far))
@@ -81,13 +82,13 @@ def test_a_capture_around_a_subject_goes_on_outside():
 
 
 def test_loaders_find_the_region(tmp_path):
-    blender = load_scene(SceneOptions(root_dir=str(write_blender(tmp_path / "ball"))))
+    blender = load_scene(SceneConfig(root_dir=str(write_blender(tmp_path / "ball"))))
     assert blender.region is not None
     assert not blender.region.unbounded
     # The unit ball, which the photos show whole, is within.
     assert min(blender.region.half) > 1.0
     around = write_llff(tmp_path / "around", circle_poses(10))
-    scene = load_scene(SceneOptions(root_dir=str(around), dataset_name="llff"))
+    scene = load_scene(SceneConfig(root_dir=str(around), dataset_name="llff"))
     assert scene.region is not None
     assert scene.region.unbounded
 
@@ -95,7 +96,7 @@ def test_loaders_find_the_region(tmp_path):
 @pytest.fixture(scope="module")
 def forward(tmp_path_factory) -> Scene:
     root = write_llff(tmp_path_factory.mktemp("forward") / "scene", forward_poses(10))
-    return load_scene(SceneOptions(root_dir=str(root), dataset_name="llff"))
+    return load_scene(SceneConfig(root_dir=str(root), dataset_name="llff"))
 
 
 def test_in_ndc_all_training_rays_are_within(forward):
@@ -105,7 +106,7 @@ def test_in_ndc_all_training_rays_are_within(forward):
     assert not region.unbounded
     assert region.center == (0.0, 0.0, 0.0)
     assert region.half[2] == 1.0  # from the near plane to infinity
-    assert region.flat > 1
+    assert region.z_anisotropy > 1
     ends = []
     for index in forward.splits["train"]:
         rays = image_rays(forward.cameras, forward.bounds, index)
@@ -117,12 +118,15 @@ def test_in_ndc_all_training_rays_are_within(forward):
 def test_a_checkpoint_keeps_the_region(forward, tmp_path):
     around = orbit(5.0, 200, 0.9)
     for scene in (replace(around, region=find_region(around)), forward):
-        torch.save(scene.plain(), tmp_path / "scene.ckpt")
-        again = Scene.from_plain(torch.load(tmp_path / "scene.ckpt", weights_only=True))
+        torch.save(scene.to_dict(), tmp_path / "scene.ckpt")
+        again = Scene.from_dict(torch.load(tmp_path / "scene.ckpt", weights_only=True))
         assert isinstance(again.region, Region)
         assert again.region == scene.region
         # What was kept is what would be found again, by the cameras alone.
         found = find_region(again)
         assert found.half == pytest.approx(again.region.half, rel=1e-4)
-        assert (found.unbounded, found.flat) == (again.region.unbounded, again.region.flat)
-    assert Scene.from_plain(around.plain()).region is None
+        assert (found.unbounded, found.z_anisotropy) == (
+            again.region.unbounded,
+            again.region.z_anisotropy,
+        )
+    assert Scene.from_dict(around.to_dict()).region is None

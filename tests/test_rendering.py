@@ -6,19 +6,21 @@ import pytest
 import torch
 
 from benchmarks import reference_nerf as reference
-from datasets.rays import Rays
-from models.compositing import Picture, composite, composite_weights, transmittance
-from models.depth import mean_t
+from geometry.rays import Rays
 from models.embedding import Embedding
-from models.nerf import NeRF
-from models.rendering import HierarchicalRenderer, ImageRenderer
-from models.sampling import (
+from models.nerf.network import NeRF
+from models.rendering.compositing import composite, composite_weights, transmittance
+from models.rendering.depth import mean_t
+from models.rendering.hierarchical import HierarchicalRenderer
+from models.rendering.image import ImageRenderer
+from models.rendering.output import RenderOutput
+from models.rendering.sampling import (
     importance_samples,
     merge_samples,
     sample_lengths,
     stratified_samples,
 )
-from models.shading import shade, shade_all
+from models.rendering.shading import shade, shade_all
 
 
 def make_rays(count: int, near: float = 2.0, far: float = 6.0, seed: int = 0) -> Rays:
@@ -221,7 +223,9 @@ def test_same_samples_give_the_same_colours_in_single_precision():
 
 def test_lengths_count_in_the_units_of_the_directions():
     rays = make_rays(2)
-    longer = Rays(rays.origins, 3 * rays.directions, rays.viewdirs, rays.near, rays.far, rays.image)
+    longer = Rays(
+        rays.origins, 3 * rays.directions, rays.viewdirs, rays.near, rays.far, rays.camera_indices
+    )
     t = torch.tensor([[1.0, 2.0, 4.0]]).expand(2, 3)
     torch.testing.assert_close(sample_lengths(t, rays)[:, :2], torch.tensor([[1.0, 2.0]] * 2))
     torch.testing.assert_close(sample_lengths(t, longer)[:, :2], torch.tensor([[3.0, 6.0]] * 2))
@@ -311,7 +315,7 @@ def test_running_out_of_memory_halves_the_chunk():
 
 
 def test_depth_is_that_of_the_surface_or_background():
-    picture = Picture(
+    picture = RenderOutput(
         torch.zeros(3, 3), torch.tensor([2.0, 0.9, 0.4]), torch.tensor([1.0, 0.6, 0.4])
     )
     torch.testing.assert_close(mean_t(picture), torch.tensor([2.0, 1.5, 0.0]))

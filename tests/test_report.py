@@ -16,8 +16,7 @@ import train
 from errors import run_command
 from reporting.events import Series, read_log
 from reporting.run import load_run
-
-from .scenes import write_blender
+from tests.scenes import write_blender
 
 TINY = (
     "--dataset_name blender --root_dir ball --batch_size 500 --N_samples 8 --N_importance 0 "

@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 
 from datasets import load_scene
-from datasets.ndc import NDC
-from datasets.rays import Bounds
-from datasets.region import Region
-from datasets.scene import make_cameras
-from datasets.sightings import Sightings, SparseDepth
-from datasets.sparse import registered
+from datasets.config import SceneConfig
+from datasets.loaders.depth_rays import DepthSupervision
+from datasets.sparse.model import registered
+from datasets.sparse.observations import SparseObservations
+from geometry.cameras import make_cameras
+from geometry.ndc import NDC
+from geometry.rays import Bounds
+from geometry.region import Region
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
-from opt import SceneOptions
-
-from .capture_scene import orbit, points_seen, run
-from .scenes import forward_poses
+from tests.capture_scene import orbit, points_seen, run
+from tests.scenes import forward_poses
 
 SIZE = (400, 300)
 
@@ -39,17 +39,17 @@ def captured(tmp_path):
 
 
 def load(root, name, **options):
-    return load_scene(SceneOptions(root_dir=str(root), dataset_name=name, **options))
+    return load_scene(SceneConfig(root_dir=str(root), dataset_name=name, **options))
 
 
 @pytest.mark.parametrize("name", ["colmap", "llff", "transforms"])
 def test_every_format_of_a_prepared_scene_has_the_models_points(captured, tmp_path, name):
     run(captured, tmp_path / "scene")
     scene = load(tmp_path / "scene", name)
-    sightings = scene.sightings()
-    assert sightings is not None
-    assert len(sightings) == 8 * 200
-    camera, point = sightings.camera, sightings.point
+    observations = scene.observations()
+    assert observations is not None
+    assert len(observations) == 8 * 200
+    camera, point = observations.camera, observations.point
     # The ball's points are where it is, and in front of the cameras that saw them.
     in_file = point.double().numpy() @ scene.to_input[:3, :3].T + scene.to_input[:3, 3]
     centre = in_file.reshape(8, 200, 3).mean(axis=(0, 1))
@@ -61,18 +61,18 @@ def test_every_format_of_a_prepared_scene_has_the_models_points(captured, tmp_pa
 
 def test_held_out_cameras_tell_nothing(captured):
     scene = load(captured, "colmap", holdout=4)
-    sightings = scene.sightings()
-    seen = sightings.of(scene.splits["train"])
+    observations = scene.observations()
+    seen = observations.of(scene.splits["train"])
     assert len(seen) == 6 * 200
     for number, camera in enumerate(scene.splits["train"]):
-        own = sightings.point[sightings.camera == camera]
+        own = observations.point[observations.camera == camera]
         assert torch.equal(seen.point[seen.camera == number], own)
 
 
 def test_points_that_few_images_saw_are_not_relied_on(captured):
     model = points_seen(orbit(8)[:2])
     model.write(captured / "sparse" / "0")
-    assert load(captured, "colmap", holdout=0).sightings() is None
+    assert load(captured, "colmap", holdout=0).observations() is None
 
 
 def test_a_model_of_other_poses_is_not_taken(captured, tmp_path):
@@ -80,7 +80,7 @@ def test_a_model_of_other_poses_is_not_taken(captured, tmp_path):
     table = np.load(tmp_path / "scene" / "poses_bounds.npy")
     table[:, [3, 8, 13]] *= 1.1  # the cameras' places
     np.save(tmp_path / "scene" / "poses_bounds.npy", table)
-    assert load(tmp_path / "scene", "llff").sightings() is None
+    assert load(tmp_path / "scene", "llff").observations() is None
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut"])
@@ -94,7 +94,7 @@ def test_a_damaged_model_beside_a_scene_is_said_and_not_needed(
     path.write_bytes(b"\x05" * 11 if damage == "garbage" else whole[: len(whole) // 2])
     scene = load(tmp_path / "scene", "llff")
     assert "not used" not in capsys.readouterr().out  # nor read, before they are asked for
-    assert scene.sightings() is None
+    assert scene.observations() is None
     assert "not used" in capsys.readouterr().out
 
 
@@ -104,16 +104,16 @@ def test_rays_are_followed_to_before_and_behind_the_point_that_was_seen(ndc):
     cameras = make_cameras(poses[:, :3], [(400, 400, 200, 150)] * 3, [SIZE] * 3)
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(50, 3, generator=generator) - torch.tensor([0.5, 0.5, 9.0])
-    sightings = Sightings(torch.arange(50) % 3, points)
+    observations = SparseObservations(torch.arange(50) % 3, points)
     far = 9.0 if ndc is None else 1.0
-    draw = SparseDepth(sightings, cameras, Bounds(0.0, far, ndc))
+    draw = DepthSupervision(observations, cameras, Bounds(0.0, far, ndc))
     rays, stops, wanted = draw(100, generator)
     assert wanted.tolist() == 100 * [0.0, 1.0]
     assert stops.cells.tolist() == 100 * [-2.0, 2.0]
     end = rays.points(stops.t[:, None])[:, 0]
     origins = cameras.c2w[:, :, 3]
     for ray in range(200):
-        camera = int(rays.image[ray])
+        camera = int(rays.camera_indices[ray])
         way = (0.97, 1.03)[ray % 2] * (points[camera::3] - origins[camera])
         places = origins[camera] + way
         if ndc is not None:
@@ -128,8 +128,8 @@ def looked_at():
     pose = np.eye(4)[None, :3]
     pose[0, :, 3] = [0.0, 0.0, 3.0]
     cameras = make_cameras(pose, [(400, 400, 200, 150)], [SIZE])
-    sightings = Sightings(torch.zeros(1, dtype=torch.long), torch.zeros(1, 3))
-    draw = SparseDepth(sightings, cameras, Bounds(0.1, 5.0))
+    observations = SparseObservations(torch.zeros(1, dtype=torch.long), torch.zeros(1, 3))
+    draw = DepthSupervision(observations, cameras, Bounds(0.1, 5.0))
     return VoxelField(region, resolution=200), draw
 
 
@@ -203,10 +203,10 @@ def test_what_a_photo_does_not_show_is_not_relied_on(captured, kind):
         photos = replace(photos, valid=shown)
     else:
         photos = replace(photos, alpha=shown.to(torch.uint8) * 255)
-    sightings = scene.sightings()
-    seen = sightings.shown(photos, scene.cameras)
-    assert 0.3 < len(seen) / len(sightings) < 0.7
+    observations = scene.observations()
+    seen = observations.shown(photos, scene.cameras)
+    assert 0.3 < len(seen) / len(observations) < 0.7
     c2w = scene.cameras.c2w[seen.camera]
     local = ((seen.point - c2w[:, :, 3])[:, None] @ c2w[:, :, :3])[:, 0]
     assert bool((local[:, 0] > 0).all())  # right of the middle
-    assert len(sightings.shown(scene.photos(scene.splits["train"]), scene.cameras)) == 1600
+    assert len(observations.shown(scene.photos(scene.splits["train"]), scene.cameras)) == 1600

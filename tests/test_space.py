@@ -6,11 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datasets.rays import Rays
-from datasets.region import Region
-from models.occupancy import Occupancy
-from models.space import Lattice, contract, unbend, uncontract, walked
-from models.walk import Walk, bend, parameter, places
+from geometry.contraction import contract, contract_1d, inv_contract
+from geometry.rays import Rays
+from geometry.region import Region
+from models.grids.cells import OccupiedCells
+from models.grids.lattice import Lattice
+from models.grids.traversal import GridRays, inv_contract_1d, parameter, places, t_to_s
 
 BOX = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))
 NDC = Region((0.1, -0.2, 0.0), (1.2, 1.4, 1.0))
@@ -36,7 +37,7 @@ def make_rays(region: Region, count: int = 60, seed: int = 0) -> Rays:
     return Rays(origins, directions, viewdirs, near * ones, far * ones, torch.zeros(count).long())
 
 
-def t_of(walk: Walk, s: torch.Tensor) -> torch.Tensor:
+def t_of(walk: GridRays, s: torch.Tensor) -> torch.Tensor:
     """The parameters of places s (ray,) or (ray, step) on all rays."""
     ray = torch.arange(len(s)).repeat_interleave(s[0].numel())
     return parameter(walk, ray, s.reshape(-1)).view(s.shape)
@@ -66,9 +67,9 @@ def test_contraction():
     x = torch.tensor([[0.5, -0.9, 0.1], [4.0, -2.0, 1.0], [1e9, 0.0, 0.0], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[0.5, -0.9, 0.1], [1.75, -0.875, 0.4375], [2.0, 0, 0], [0, 0, 0]])
     torch.testing.assert_close(contract(x), expected)
-    torch.testing.assert_close(uncontract(contract(x[:2])), x[:2])
+    torch.testing.assert_close(inv_contract(contract(x[:2])), x[:2])
     s = torch.linspace(-1.95, 1.95, 101)
-    torch.testing.assert_close(unbend(bend(s)), s, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(contract_1d(inv_contract_1d(s)), s, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", REGIONS)
@@ -88,7 +89,7 @@ def test_walk_agrees_with_points_and_coordinates(name):
     assert (t >= rays.near[:, None] - 1e-3).all()
     if not region.unbounded:
         assert (t <= rays.far[:, None] * (1 + 1e-3)).all()
-    torch.testing.assert_close(walked(walk, t[:, 20]), s[:, 20], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(t_to_s(walk, t[:, 20]), s[:, 20], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["box", "ndc"])
@@ -144,7 +145,7 @@ def test_march_visits_exactly_the_occupied_cells(name, step):
     generator = torch.Generator().manual_seed(0)
     mask = torch.rand(lattice.dims, generator=generator) < 0.05
     walk = lattice.walk(rays)
-    samples = Occupancy(lattice, mask).march(walk, step=step)
+    samples = OccupiedCells(lattice, mask).march(walk, step=step)
     assert (samples.s < walk.end[samples.ray]).all()
     inside = samples.s < walk.end[samples.ray] - 1e-3
 
@@ -162,7 +163,7 @@ def test_march_visits_exactly_the_occupied_cells(name, step):
     assert len(found) == int(inside.sum()) > 20
     assert [row[0] for row in found] == samples.ray[inside].tolist()
     torch.testing.assert_close(torch.tensor([row[1] for row in found]), samples.s[inside])
-    cells = Occupancy(lattice, mask).indices()[samples.cell[inside].long()]
+    cells = OccupiedCells(lattice, mask).indices()[samples.cell[inside].long()]
     assert cells.tolist() == [row[2] for row in found]
     assert samples.starts.tolist() == [
         int((samples.ray < ray).sum()) for ray in range(len(rays) + 1)

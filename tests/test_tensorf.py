@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datasets.region import Region
+from geometry.region import Region
 from models.field import Field, GrowingField
-from models.gather import gather, line_corners, plane_corners
-from models.tensorf import TensoRF
+from models.grids.interpolation import gather, line_corners, plane_corners
+from models.tensorf.field import TensoRF
 
 BOX = Region((0.5, -1.0, 2.0), (1.0, 2.0, 0.5))
 CUBE = Region((0.0, 0.0, 0.0), (1.5, 1.5, 1.5))

@@ -6,22 +6,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from datasets.rays import Rays
-from datasets.region import Region
-from models.compositing import Picture
 from models.voxels.decay import Decay
+from models.voxels.smoothing import Smoothing
+
+from geometry.rays import Rays
+from geometry.region import Region
+from models.grids.traversal import parameter
+from models.rendering.output import RenderOutput
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
-from models.voxels.integral import RenderVoxels, Sampling
-from models.voxels.kernels import distortion
+from models.voxels.integral.autograd import RenderVoxels, Sampling
+from models.voxels.integral.kernels import distortion
 from models.voxels.recipe import OBJECT, UNBOUNDED, recipe_for
 from models.voxels.renderer import VoxelRenderer
-from models.voxels.smoothing import Smoothing
-from models.walk import parameter
-
-from .test_voxels import AROUND, BOX, FORWARD, rays_at, some_tables
+from tests.test_voxels import AROUND, BOX, FORWARD, rays_at, some_tables
 
 
 def test_smoothing_keeps_a_linear_table_inside():
@@ -62,7 +61,7 @@ def test_smoothing_is_a_step_down_the_huber_total_variation():
 
 
 def test_rays_begin_where_the_region_is_no_longer_clear():
-    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True, clear=0.6)
+    region = Region((0.0, 0.0, 0.0), (0.4, 0.4, 0.4), unbounded=True, near_clip=0.6)
     grid = first_grid(region, 32)
     rays = rays_at(AROUND)
     rays = replace(rays, origins=0.3 * rays.origins)
@@ -73,7 +72,7 @@ def test_rays_begin_where_the_region_is_no_longer_clear():
         return float(parameter(walk, samples.ray, samples.s).min())
 
     assert 0.6 <= nearest(grid) < 0.8
-    assert 0.2 <= nearest(first_grid(replace(region, clear=0.0), 32)) < 0.4
+    assert 0.2 <= nearest(first_grid(replace(region, near_clip=0.0), 32)) < 0.4
 
 
 def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
@@ -196,7 +195,7 @@ def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop
     recipe = recipe_for(region)
     assert recipe.backdrop is backdrop
     field = VoxelField(region, 64)
-    field.unseen[0] = 0.3
+    field.background_sh[0] = 0.3
     with torch.no_grad():
         field.density_table.fill_(1.2)  # half transparent
         field.feature_table.zero_()
@@ -204,7 +203,7 @@ def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop
     rays = rays_at(BOX if region is BOX else AROUND)
     rays = Rays(*(getattr(rays, name) for name in Rays.__dataclass_fields__))
     picture = VoxelRenderer(field, 1.0)(rays)
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, RenderOutput)
     some = (picture.opacity > 0.1) & (picture.opacity < 0.95)
     if int(some.sum()) == 0:
         pytest.skip("no ray of this kind is half transparent")

@@ -9,22 +9,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datasets.rays import Rays
-from datasets.region import Region
-from models.occupancy import dilate
-from models.space import Lattice
+from geometry.rays import Rays
+from geometry.region import Region
+from models.grids.cells import dilate
+from models.grids.lattice import Lattice
 from models.voxels import growth
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import bordered, divided, edges, first_grid
-from models.voxels.integral import RenderVoxels, Sampling, look
-from models.voxels.kernels import SHIFT, sums_along_rays
-from models.voxels.picture import show
-from models.voxels.plain import interpolate, render_plainly
+from models.voxels.integral.autograd import RenderVoxels, Sampling, look
+from models.voxels.integral.kernels import SHIFT, sums_along_rays
+from models.voxels.integral.march import show
+from models.voxels.integral.reference import integrate_reference, interpolate
 
 BOX = Region((0.1, -0.2, 0.3), (1.0, 1.0, 1.0))
 AROUND = Region((0.0, 0.0, 0.0), (0.5, 0.5, 0.5), unbounded=True)
-FORWARD = Region((0.0, 0.0, 0.0), (1.3, 1.1, 1.0), flat=3.0)
+FORWARD = Region((0.0, 0.0, 0.0), (1.3, 1.1, 1.0), z_anisotropy=3.0)
 REGIONS = pytest.mark.parametrize("region", [BOX, AROUND, FORWARD], ids=["box", "around", "ndc"])
 
 
@@ -60,12 +60,14 @@ def test_the_fast_integral_is_that_of_its_twin(region, noisy, monkeypatch):
     jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(3))
     uniform = jitter.expand(8, -1)
     if noisy:  # each part of the rays begins with the first number
-        monkeypatch.setattr("models.voxels.integral.shares", lambda count, _: [slice(0, count)])
+        monkeypatch.setattr(
+            "models.voxels.integral.autograd.shares", lambda count, _: [slice(0, count)]
+        )
     # Fewer numbers than samples: they begin again.
     noise = torch.randn(37, generator=torch.Generator().manual_seed(5)) if noisy else None
     how = Sampling(uniform, noise, exact=True, distortion=True)
     *fast, count = RenderVoxels.apply(density, features, grid, rays, how)
-    plain = render_plainly(grid, density, features, rays, jitter, noise=noise)
+    plain = integrate_reference(grid, density, features, rays, jitter, noise=noise)
     assert int(count) > 100
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -91,7 +93,7 @@ def test_what_is_hidden_takes_no_steps_of_rounding():
         if dtype == torch.float32:
             out = RenderVoxels.apply(density, features, grid, rays, how)
         else:
-            out = render_plainly(grid, density, features.to(dtype), rays, jitter)
+            out = integrate_reference(grid, density, features.to(dtype), rays, jitter)
         grads.append(torch.autograd.grad(out[0].sum(), density)[0].double())
     ours, exact = grads
     size = exact.abs() / exact.abs().max()
@@ -108,7 +110,7 @@ def test_pictures_take_finer_steps_than_training(region):
     *fast, count = show(density, features, grid, rays, Sampling(exact=True, step=0.5))
     *_, fewer = show(density, features, grid, rays, Sampling(exact=True))
     assert count > 1.8 * fewer
-    plain = render_plainly(grid, density, features, rays, step=0.5)[:3]
+    plain = integrate_reference(grid, density, features, rays, step=0.5)[:3]
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
@@ -132,7 +134,7 @@ def test_the_twins_gradients_are_those_of_finite_differences():
     rays = Rays(*(getattr(rays, name) for name in Rays.__dataclass_fields__))
 
     def render(density: Any, features: Any) -> Any:
-        return render_plainly(grid, density, features, rays)[:2]
+        return integrate_reference(grid, density, features, rays)[:2]
 
     assert torch.autograd.gradcheck(render, (density, features), eps=1e-6, atol=1e-5)
 
@@ -141,7 +143,7 @@ def test_what_is_random_in_a_step_is_right_on_average():
     grid, rays = some_grid(BOX, cells=6), rays_at(BOX, count=12)
     density, features = (table.requires_grad_() for table in some_tables(grid, channels=3))
     jitter = torch.full((len(rays),), 0.3)
-    plain = render_plainly(grid, density, features, rays, jitter)
+    plain = integrate_reference(grid, density, features, rays, jitter)
     wanted = torch.autograd.grad(plain[0].sum(), (density, features))
     rounds, total = 3000, [torch.zeros_like(density), torch.zeros_like(features)]
     feature = torch.zeros_like(plain[0])
@@ -301,13 +303,15 @@ def test_a_field_moves_to_where_there_is_no_double_precision():
 def test_fields_that_knew_less_of_what_is_unseen_load():
     field = VoxelField(AROUND, 64)
     state = field.state_dict()
-    del state["unseen"]
+    del state["background_sh"]
     fresh = VoxelField(AROUND, 64)
     fresh.load_state_dict(state)
-    assert fresh.unseen[0].tolist() == [0.5, 0.5, 0.5]
-    fresh.load_state_dict(state | {"unseen": torch.tensor([0.25, 0.5, 0.75])})  # a colour alone
-    assert fresh.unseen[0].tolist() == [0.25, 0.5, 0.75]
-    assert not fresh.unseen[1:].any()
+    assert fresh.background_sh[0].tolist() == [0.5, 0.5, 0.5]
+    fresh.load_state_dict(
+        state | {"background_sh": torch.tensor([0.25, 0.5, 0.75])}
+    )  # a colour alone
+    assert fresh.background_sh[0].tolist() == [0.25, 0.5, 0.75]
+    assert not fresh.background_sh[1:].any()
 
 
 @pytest.mark.parametrize("resolution", [100, 400])
@@ -321,7 +325,7 @@ def test_more_rays_look_for_more_cells(monkeypatch, resolution):
         drawn.append(count)
         return rays_at(BOX, count)
 
-    growth.seen_cells(field, draw)
+    growth.visible_cells(field, draw)
     wanted = 0.5 * len(field.grid)
     assert wanted <= sum(drawn) <= wanted + max(drawn)
 
@@ -340,7 +344,7 @@ def test_cells_are_kept_by_their_share_in_a_rays_colour(monkeypatch):
     whole.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
     mask = torch.zeros_like(field.grid.mask)
     mask.view(-1)[field.grid.cells[whole > field.recipe.seen]] = True
-    kept = growth.seen_cells(field, lambda count: rays_at(AROUND, count))
+    kept = growth.visible_cells(field, lambda count: rays_at(AROUND, count))
     assert 0 < int(kept.sum()) < len(field.grid)
     assert torch.equal(kept, dilate(mask) & field.grid.mask)
 

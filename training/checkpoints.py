@@ -1,7 +1,9 @@
 """Checkpoints, read without running what may be in them: ours, exported ones, and nerf_pl's.
 
-All hold "state_dict". Ours also holds "hyper_parameters" (the options as plain values) and
-"scene" (cameras and bounds, datasets.scene.Scene.plain); an exported one holds these three alone.
+All hold "state_dict". Ours also holds "hyper_parameters" (the options as plain values), "scene"
+(cameras and bounds, datasets.scene.Scene.to_dict), "recipe" (the constants that the model was
+trained with) and "format_version"; an exported one holds these alone. docs/checkpoints.md has the
+format.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ from datasets.scene import Scene
 from errors import UserError
 from writing.files import replacing
 
+# 1: without a version and a recipe. 2: with them, and with today's names.
+FORMAT_VERSION = 2
+# Names of weights in format 1.
+_ALIASES = {"nerf_coarse.unseen": "nerf_coarse.background_sh"}
 # What nerf_pl's checkpoints hold of their training: options, optimizers, schedulers. Names from
 # here are replaced by an inert class; nothing of theirs is imported or called.
 _TRAINING_STATE = re.compile(
@@ -57,8 +63,12 @@ def _stub(name: str) -> Any:
 class Checkpoint:
     """What is needed to render, and whether there is more, to go on training.
 
-    options: of the training, as plain values (for nerf_pl, those that it kept and those that the
-    shapes of its weights tell); scene: None for nerf_pl.
+    Attributes:
+        options: of the training, as plain values (for nerf_pl, those that it kept and those that
+            the shapes of its weights tell).
+        scene: None for nerf_pl.
+        recipe: as plain values; None before format 2, whose recipes were those of format 2's
+            beginning.
     """
 
     options: dict[str, Any]
@@ -66,6 +76,7 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     resumable: bool
     from_nerf_pl: bool
+    recipe: dict[str, Any] | None = None
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The weights of one part of the system, by their names within it."""
@@ -92,19 +103,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     state = content.get("state_dict", content)
-    weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    weights = {_ALIASES.get(k, k): v for k, v in state.items() if isinstance(v, Tensor)}
+    version = content.get("format_version", 1)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UserError(f"{path}: written by a newer version of this project; update it")
     if not any(name.startswith("nerf_coarse.") for name in weights):
         some = ", ".join(str(name) for name in list(state)[:3])
         raise UserError(f"{path}: not a checkpoint of this project or of nerf_pl (it has {some})")
     if "scene" in content:
         try:
-            scene = Scene.from_plain(content["scene"])
+            scene = Scene.from_dict(content["scene"])
             options = dict(content["hyper_parameters"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: the description of the scene is damaged ({error!r})"
             ) from error
-        return Checkpoint(options, scene, weights, "loops" in content, from_nerf_pl=False)
+        recipe = content.get("recipe")
+        return Checkpoint(options, scene, weights, "loops" in content, False, recipe)
     kept = content.get("hparams", content.get("hyper_parameters", {}))
     options = dict(kept) if isinstance(kept, dict) else dict(vars(kept))
     return Checkpoint(
@@ -117,7 +132,9 @@ def export_weights(checkpoint: Checkpoint, path: Path) -> None:
     assert checkpoint.scene is not None
     content = {
         "hyper_parameters": checkpoint.options,
-        "scene": checkpoint.scene.plain(),
+        "scene": checkpoint.scene.to_dict(),
+        "recipe": checkpoint.recipe,
+        "format_version": FORMAT_VERSION,
         "state_dict": checkpoint.state_dict,
     }
     with replacing(path) as temporary:

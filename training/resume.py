@@ -8,24 +8,24 @@ from pathlib import Path
 from torch import nn
 
 from errors import UserError
-from opt import TrainOptions
-
-from .checkpoints import read_checkpoint
+from training.checkpoints import read_checkpoint
 
 _MISFIT = re.compile(r"size mismatch for ([\w.]+)")
 
 
-def start_from(system: nn.Module, options: TrainOptions) -> str | None:
+def start_from(
+    system: nn.Module, ckpt_path: str | None, prefixes_to_ignore: tuple[str, ...]
+) -> str | None:
     """Load the weights of --ckpt_path; returns the path if the run in it is to be resumed.
 
     Raises UserError for weights that do not fit. A field that grows takes on the size that it had
     reached.
     """
-    if not options.ckpt_path:
+    if not ckpt_path:
         return None
-    path = Path(options.ckpt_path)
+    path = Path(ckpt_path)
     checkpoint = read_checkpoint(path)
-    weights = checkpoint.weights(options.prefixes_to_ignore)
+    weights = checkpoint.weights(prefixes_to_ignore)
     own = system.state_dict()
     misfit = next((name for name in weights if name not in own), None)
     if misfit is None:

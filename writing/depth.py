@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from .files import write_bytes
+from writing.files import write_bytes
 
 Depth = Float[np.ndarray, "height width"]
 ENDINGS = {"pfm": ".pfm", "npy": ".npy", "bytes": ""}

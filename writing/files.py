@@ -16,12 +16,20 @@ from PIL import Image
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its ending, that replaces it when the block succeeds."""
+    """A temporary path beside `path`, with its ending, that replaces it when the block succeeds.
+
+    Where it fails, `path` stays as it was and nothing is left beside it. An OSError that names no
+    file, or the temporary one, names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from datasets.rays import Rays, Stops
-from datasets.region import Region
+from geometry.rays import RayLimits, Rays
+from geometry.region import Region
+from models.field import ParameterReplacement, StepSize
+from models.grids.lattice import Lattice
+from models.parallel import scaled_for_device
+from models.rendering.output import RenderOutput
 
-from ..field import Replaced, StepSize
-from ..parallel import at_once
-from ..space import Lattice
 from .grid import VoxelGrid
-from .growth import first_grid, next_grid
-from .integral import RenderVoxels, Sampling
-from .kernels import SHIFT
-from .picture import show
-from .recipe import recipe_for
+from .growth import first_grid, next_grid, visible_cells
+from .integral.autograd import ALL_RAYS, IntegrateVoxels, MarchConfig
+from .integral.kernels import DENSITY_SHIFT
+from .integral.march import render_rays
+from .recipe import Recipe, recipe_for
 from .shader import Shader
 
 # What an empty corner of a coarser grid hands on to a finer one.
@@ -29,55 +30,43 @@ _EMPTY_DENSITY = -4.0
 _FIRST_RAYS, _MOST_RAYS = 1024, 32768
 
 
-class Rendered(NamedTuple):
-    """What rays show.
-
-    Attributes:
-        rgb: (ray, 3) before the background.
-        depth: (ray,) sum of weight times t.
-        opacity: (ray,) sum of the weights.
-        distortion: (ray,) as in kernels.distortion, in training with a recipe that wants it.
-        samples: of all rays.
-    """
-
-    rgb: Tensor
-    depth: Tensor
-    opacity: Tensor
-    distortion: Tensor
-    samples: int
-
-
 class VoxelField(nn.Module):
     """A table of values at the corners of occupied cells, interpolated in between.
 
-    Density is stored per cell walked, so that a table means the same at any resolution. Colour
+    Density is stored per cell of ray length, so that a table means the same at any resolution. Colour
     comes from features that are summed along a ray before they are shaded: one small network
     for each ray instead of one for each sample (SNeRG, Hedman et al. 2021, deferred shading).
 
     Args:
         region: the part of space that is covered.
         resolution: cells along the region's longest side, at the end of the training.
+        recipe: how it is trained and rendered; by default that of the region's kind of scene.
         channels: of a feature; the first three are the colour seen from every side.
         hidden: channels of the shading network's layers.
     """
 
     stage: Tensor
-    unseen: Tensor
+    background_sh: Tensor
 
     def __init__(
-        self, region: Region, resolution: int, channels: int = 8, hidden: int = 32
+        self,
+        region: Region,
+        resolution: int,
+        recipe: Recipe | None = None,
+        channels: int = 8,
+        hidden: int = 32,
     ) -> None:
         super().__init__()
         self.region, self.resolution = region, resolution
-        self.recipe = recipe_for(region)
+        self.recipe = recipe_for(region) if recipe is None else recipe
         self.register_buffer("stage", torch.zeros(3, dtype=torch.int64))
-        # What nobody has seen most likely looks like, as `surroundings` has it.
-        self.register_buffer("unseen", F.pad(torch.full((1, 3), 0.5), (0, 0, 0, 8)))
+        # Background harmonics, grey until `fit_background` has seen training pixels.
+        self.register_buffer("background_sh", F.pad(torch.full((1, 3), 0.5), (0, 0, 0, 8)))
         self._adopt(first_grid(region, resolution / self.recipe.stages[0].coarseness))
         self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1))
         features = torch.zeros(self.grid.size, channels)
         self.feature_table = nn.Parameter(features.uniform_(-0.1, 0.1))
-        self.shader = Shader(channels, hidden, self.recipe.directions)
+        self.shader = Shader(channels, hidden, self.recipe.view_dependence)
 
     def _adopt(self, grid: VoxelGrid) -> None:
         self.grid = grid
@@ -92,37 +81,44 @@ class VoxelField(nn.Module):
         background: float | Float[Tensor, "ray 3"],
         uniform: Float[Tensor, "8 ray"] | None = None,
         noise: Float[Tensor, "number"] | None = None,
-        stops: Stops | None = None,
-        coloured: int = 1 << 60,
-    ) -> Rendered:
-        """What rays show.
+        limits: RayLimits | None = None,
+        n_colored: int = ALL_RAYS,
+    ) -> RenderOutput:
+        """What rays show; in training with extras["distortion"] where the recipe wants it.
 
         Args:
             uniform: the random numbers of a training step; None renders the same each time.
             noise: on the densities of a training step.
-            stops: how far rays are followed; by default to the end of the region.
-            coloured: so many rays get colours and depths; of the rest opacity alone is wanted.
+            limits: where rays end; by default at the end of the region.
+            n_colored: so many rays get colours and depths; of the rest opacity alone is wanted.
         """
-        tables = self.density_table, self.feature_table
+        tables, recipe = (self.density_table, self.feature_table), self.recipe
+        extras = {}
         if uniform is None:
-            how = Sampling(step=self.recipe.step, stops=stops)
-            feature, opacity, depth, samples = show(*tables, self.grid, rays, how)
-            distortion = torch.zeros_like(opacity)
+            config = MarchConfig(
+                step=recipe.step,
+                limits=limits,
+                weight_threshold=recipe.weight_threshold,
+                early_stop_eps=recipe.early_stop_eps,
+            )
+            feature, opacity, depth, n_samples = render_rays(*tables, self.grid, rays, config)
         else:
-            how = Sampling(
+            config = MarchConfig(
                 uniform,
                 noise,
-                fade=self.recipe.fade,
-                stops=stops,
-                coloured=coloured,
-                distortion=self.recipe.distortion > 0,
+                near_gradient_scaling=recipe.near_gradient_scaling,
+                limits=limits,
+                n_colored=n_colored,
+                distortion=recipe.distortion > 0,
             )
-            feature, opacity, depth, distortion, samples = RenderVoxels.apply(
-                *tables, self.grid, rays, how
+            feature, opacity, depth, distortion, n_samples = IntegrateVoxels.apply(
+                *tables, self.grid, rays, config
             )
+            if recipe.distortion > 0:
+                extras["distortion"] = distortion
         rgb = self.shader(feature, opacity, rays.viewdirs)
         rgb = rgb + (1 - opacity[:, None]) * background
-        return Rendered(rgb, depth, opacity, distortion, int(samples))
+        return RenderOutput(rgb, depth, opacity, extras, int(n_samples))
 
     def density(self, x: Float[Tensor, "*batch 3"]) -> tuple[Tensor, Tensor]:
         """Density before its activation, and the feature; empty cells have neither."""
@@ -140,7 +136,7 @@ class VoxelField(nn.Module):
     def activation(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Density sigma per unit length (inside the inner cube, where the region is unbounded)."""
         edge = self.grid.lattice.edge[0] * self.region.half[0]
-        return F.softplus(raw + SHIFT) / (2 * edge if self.region.unbounded else edge)
+        return F.softplus(raw + DENSITY_SHIFT) / (2 * edge if self.region.unbounded else edge)
 
     def color(
         self, feature: Float[Tensor, "*batch channel"], viewdirs: Float[Tensor, "*#batch 3"]
@@ -152,38 +148,44 @@ class VoxelField(nn.Module):
         return rgb.view(*feature.shape[:-1], 3)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Each part with its own learning rate."""
+        """Each part with its name and its own learning rate."""
         return [
-            {"params": [self.density_table], "lr": 0.2},
-            {"params": [self.feature_table], "lr": 0.03},
-            {"params": list(self.shader.parameters()), "lr": 3e-3},
+            {"name": "density", "params": [self.density_table], "lr": 0.2},
+            {"name": "features", "params": [self.feature_table], "lr": 0.03},
+            {"name": "network", "params": list(self.shader.parameters()), "lr": 3e-3},
         ]
 
     @property
     def step_size(self) -> StepSize:
         """As many samples as the stage wants."""
         device = self.stage.device
-        samples = at_once(self.recipe.stages[int(self.stage[0])].samples, device)
-        return StepSize(samples, _FIRST_RAYS, at_once(_MOST_RAYS, device))
+        samples = scaled_for_device(self.recipe.stages[int(self.stage[0])].samples, device)
+        return StepSize(samples, _FIRST_RAYS, scaled_for_device(_MOST_RAYS, device))
 
     @torch.no_grad()
-    def regularise(self, step: int, share: float) -> None:
-        """Draw neighbours together, and what no photo asks for to nothing, after a training step.
+    def after_step(self, step: int, lr_scale: float) -> None:
+        """Total variation, and decay of unsupervised cells, after a training step.
 
         Args:
-            share: of the learning rates that is left.
+            lr_scale: what is left of the learning rates.
         """
         recipe = self.recipe
-        recipe.density.step(self.grid, self.density_table, step, share)
-        recipe.features.step(self.grid, self.feature_table, step, share)
-        if recipe.emptying is not None:
-            recipe.emptying.step(self.density_table, step, share)
-        if recipe.greying is not None:
-            recipe.greying.step(self.feature_table, step, share)
+        recipe.density.step(self.grid, self.density_table, step, lr_scale)
+        recipe.features.step(self.grid, self.feature_table, step, lr_scale)
+        if recipe.density_decay is not None:
+            recipe.density_decay.step(self.density_table, step, lr_scale)
+        if recipe.feature_decay is not None:
+            recipe.feature_decay.step(self.feature_table, step, lr_scale)
 
-    def grow(self, progress: float, step: int, draw: Callable[[int], Rays]) -> list[Replaced]:
-        """Leave out cells that nobody sees, and refine the others, where it is time to."""
-        grid = next_grid(self, progress, step, draw)
+    def grow(
+        self, progress: float, step: int, draw: Callable[[int], Rays]
+    ) -> list[ParameterReplacement]:
+        """Prune cells that are not visible, and divide the others, where it is time to."""
+        density, features = self.density_table.detach(), self.feature_table.detach()
+        grid = next_grid(
+            *(self.stage, self.recipe, self.resolution, self.grid, progress, step),
+            lambda: visible_cells(self.grid, density, features, self.recipe, draw),
+        )
         if grid is None:
             return []
         old = [self.density_table, self.feature_table]
@@ -196,7 +198,7 @@ class VoxelField(nn.Module):
         self._adopt(grid)
         new = [nn.Parameter(table) for table in tables]
         self.density_table, self.feature_table = new
-        return [Replaced(a, b, rows) for a, b in zip(old, new, strict=True)]
+        return [ParameterReplacement(a, b, rows) for a, b in zip(old, new, strict=True)]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Take the grid along to another device."""
@@ -222,11 +224,12 @@ class VoxelField(nn.Module):
             channels = self.feature_table.shape[1]
             self.density_table = nn.Parameter(torch.zeros(self.grid.size, 1, device=device))
             self.feature_table = nn.Parameter(torch.zeros(self.grid.size, channels, device=device))
-        # Earlier fields had none, or one colour.
-        unseen = state_dict.get(prefix + "unseen", self.unseen)
-        if unseen.dim() == 1:
-            unseen = F.pad(unseen[None], (0, 0, 0, 8))
-        state_dict[prefix + "unseen"] = unseen
+        # Earlier fields had none, or one colour, and another name for it.
+        background_sh = state_dict.pop(prefix + "unseen", self.background_sh)
+        background_sh = state_dict.get(prefix + "background_sh", background_sh)
+        if background_sh.dim() == 1:
+            background_sh = F.pad(background_sh[None], (0, 0, 0, 8))
+        state_dict[prefix + "background_sh"] = background_sh
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

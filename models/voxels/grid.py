@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..occupancy import Occupancy
-from ..space import Lattice
-from .kernels import SPACINGS, corner_weights, trilinear
+from models.grids.cells import OccupiedCells
+from models.grids.lattice import Lattice
+from models.voxels.integral.kernels import SPACINGS, corner_weights, trilinear
 
+_CORNERS_AT_ONCE = 1 << 17
 _CORNERS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))
 
 
@@ -33,12 +34,12 @@ class Level:
     first: int
 
 
-class VoxelGrid(Occupancy):
+class VoxelGrid(OccupiedCells):
     """Occupied cells, and the rows of a table that hold their corners' values.
 
     Attributes:
         rows: (cell, 8 corners of each level) int32.
-        share: (3, cell) where a cell lies in its coarse cell, from 0 to 3/4.
+        coarse_offset: (3, cell) where a cell lies in its coarse cell, from 0 to 3/4.
         size: rows of the table.
     """
 
@@ -63,7 +64,7 @@ class VoxelGrid(Occupancy):
             rows.append(number[positions])
             self.levels.append(Level(spacing, (nx, ny, nz), corners, self.size))
             self.size += len(corners)
-            self.share = (index - coarse * spacing).t().float().contiguous() / spacing
+            self.coarse_offset = (index - coarse * spacing).t().float().contiguous() / spacing
         self.rows = torch.cat(rows, dim=1).contiguous()
 
     def corner_coordinates(self) -> Float[Tensor, "corner 3"]:
@@ -75,7 +76,7 @@ class VoxelGrid(Occupancy):
         self, cell: Int[Tensor, "sample"], within: Float[Tensor, "3 sample"]
     ) -> Float[Tensor, "sample corner"]:
         """Trilinear weights of all lattices' corners for places within cells."""
-        return corner_weights(self.share, cell, within)
+        return corner_weights(self.coarse_offset, cell, within)
 
     @cached_property
     def neighbours(self) -> Int[Tensor, "6 corner"]:
@@ -127,8 +128,8 @@ class VoxelGrid(Occupancy):
                 torch.cat([table, table.new_full((1, table.shape[1]), fill * value)])
                 for table, value in zip(tables, empty, strict=True)
             ]
-            for begin in range(0, len(cube), _AT_ONCE):
-                part = slice(begin, begin + _AT_ONCE)
+            for begin in range(0, len(cube), _CORNERS_AT_ONCE):
+                part = slice(begin, begin + _CORNERS_AT_ONCE)
                 place = (cube[part] - low) / (edge * level.spacing)
                 place = torch.minimum(place.clamp_min(0), dims - 1.001)
                 base = place.long()
@@ -141,6 +142,3 @@ class VoxelGrid(Occupancy):
                             weights[corner, :, None] * table[row]
                         )
         return results
-
-
-_AT_ONCE = 1 << 17

@@ -4,62 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from datasets.rays import Rays
-from datasets.region import Region
+from geometry.rays import Rays
+from geometry.region import Region
+from models.grids.cells import dilate
+from models.grids.lattice import Lattice
+from models.grids.traversal import GridRays, select_rays
+from models.parallel import parallel, split_for_device
 
-from ..occupancy import dilate
-from ..parallel import parallel, shares
-from ..space import Lattice
-from ..walk import Walk, of_rays
 from .grid import VoxelGrid
-from .integral import Sampling
-from .picture import stretches
+from .integral.autograd import MarchConfig
+from .integral.march import march_grid
+from .recipe import Recipe
 
-if TYPE_CHECKING:
-    from .field import VoxelField
-
-
-# Within a stage, cells are left out after so many steps, and once more after twice as many. Never
-# in the first one, before it is clear what is solid; and no oftener, as what comes and goes over
-# thousands of steps would all be lost in the end: lego fell by 1 dB in ten minutes so.
-_FIRST_LOOK, _LAST_LOOK = 400, 800
-# Nor where so much of the training is over: a look takes as long as hundreds of steps.
+# Within a stage, cells are pruned after so many steps, and once more after twice as many. Never in
+# the first one, before it is clear what is solid; and no oftener, as what comes and goes over
+# thousands of steps would all be lost in the end.
+_FIRST_PRUNING, _LAST_PRUNING = 400, 800
+# Nor where so much of the training is over: a pruning takes as long as hundreds of steps.
 _LATE = 0.9
-# So many rays look for cells, and at least so many for each that there is: fewer miss cells that
-# few photos show, behind other things, and leave holes there for good. The demo's scene at 400x400,
-# with 1.6 million cells, had 32.5 dB after 200 s, with 150,000 rays 29.7 dB.
-_LOOKS, _LOOKS_PER_CELL = 150_000, 0.5
-_AT_ONCE = 8192
+# So many rays find the visible cells, and at least so many for each cell that there is: fewer miss
+# cells that few photos show, behind other things, and leave holes there for good.
+PRUNE_RAYS, PRUNE_RAYS_PER_CELL = 150_000, 0.5
+_RAYS_AT_ONCE = 8192
 # With their corners' values and moments, they take some 1.5 GB while they are divided.
 _MOST_CELLS = 3_000_000
 
 
 def next_grid(
-    field: VoxelField, progress: float, step: int, draw: Callable[[int], Rays]
+    stage: Tensor,
+    recipe: Recipe,
+    resolution: int,
+    grid: VoxelGrid,
+    progress: float,
+    step: int,
+    find_visible: Callable[[], Bool[Tensor, "x y z"]],
 ) -> VoxelGrid | None:
     """The grid to go on with, where it is time for another one.
 
-    The field's buffer `stage` holds the number of the stage, its first step, and after how many
-    steps cells are looked through again.
+    Args:
+        stage: number of the stage, its first step, and after how many steps of it cells are
+            pruned again; changed in place.
+        resolution: cells along the region's longest side in the last stage.
+        grid: the one that is trained now.
+        progress: share of the training that is done.
+        step: steps done.
+        find_visible: gives the cells to keep.
     """
-    number, since, look_after = field.stage.tolist()
+    number, since, prune_after = stage.tolist()
     since = min(since, step)  # weights may start another training
-    stages = field.recipe.stages
-    stage, last = stages[number], number == len(stages) - 1
-    if not last and step - since >= stage.steps and progress >= stage.until:
-        field.stage.copy_(torch.tensor([number + 1, step, _FIRST_LOOK]))
-        edge = edges(field.region, field.resolution / stages[number + 1].coarseness)
-        kept = seen_cells(field, draw)
-        return divided(field.grid, kept, bounded(edge, field.grid.lattice, int(kept.sum())))
-    due = number > 0 and look_after <= _LAST_LOOK and step - since >= look_after
+    stages = recipe.stages
+    now, last = stages[number], number == len(stages) - 1
+    if not last and step - since >= now.steps and progress >= now.until:
+        stage.copy_(torch.tensor([number + 1, step, _FIRST_PRUNING]))
+        edge = edges(grid.lattice.region, resolution / stages[number + 1].coarseness)
+        kept = find_visible()
+        return divided(grid, kept, bounded(edge, grid.lattice, int(kept.sum())))
+    due = number > 0 and prune_after <= _LAST_PRUNING and step - since >= prune_after
     if due and progress < _LATE:
-        field.stage[2] = 2 * look_after
-        return VoxelGrid(field.grid.lattice, seen_cells(field, draw))
+        stage[2] = 2 * prune_after
+        return VoxelGrid(grid.lattice, find_visible())
     return None
 
 
@@ -77,7 +85,7 @@ def edges(region: Region, cells: float) -> tuple[float, float, float]:
     """Edge of cells, in the region's cube, with so many along its longest side."""
     longest = max(region.half)
     x, y, z = (2 * longest / half / cells for half in region.half)
-    return x, y, z * region.flat
+    return x, y, z * region.z_anisotropy
 
 
 def first_grid(region: Region, cells: float) -> VoxelGrid:
@@ -106,32 +114,41 @@ def bordered(
     return Lattice(region, (x, y, z), edge, (nx, ny, nz))
 
 
-def seen_cells(field: VoxelField, draw: Callable[[int], Rays]) -> Tensor:
-    """The mask (x, y, z) of cells that random training rays see, and of their neighbours.
+def visible_cells(
+    grid: VoxelGrid,
+    density: Float[Tensor, "row 1"],
+    features: Float[Tensor, "row channel"],
+    recipe: Recipe,
+    draw: Callable[[int], Rays],
+) -> Bool[Tensor, "x y z"]:
+    """The cells that random training rays see, and their neighbours.
 
     A pass of its own, rather than what the training steps happened to visit.
+
+    Args:
+        draw: that many rays of random training pixels.
     """
-    grid = field.grid
-    density, features = field.density_table.detach(), field.feature_table.detach()
     highest = torch.zeros(len(grid), device=density.device)
+    config = MarchConfig(weight_threshold=2.0)  # above any weight: no features
+    threshold = recipe.prune_threshold
 
-    how, seen = Sampling(faintest=2.0), field.recipe.seen  # no features
+    def largest_weights(grid_rays: GridRays) -> Tensor:
+        largest = torch.zeros_like(highest)
+        for _, transmittance, part in march_grid(
+            grid, density, features, grid_rays, config, threshold
+        ):
+            weight = part.weight * transmittance[part.ray]
+            largest.scatter_reduce_(0, part.cell.long(), weight, "amax")
+        return largest
 
-    def brightest(walk: Walk) -> Tensor:
-        weight = torch.zeros_like(highest)
-        for _, light, found in stretches(grid, density, features, walk, how, seen):
-            share = found.weight * light[found.ray]
-            weight.scatter_reduce_(0, found.cell.long(), share, "amax")
-        return weight
-
-    for _ in range(0, max(_LOOKS, int(_LOOKS_PER_CELL * len(grid))), _AT_ONCE):
-        walk = grid.lattice.walk(draw(_AT_ONCE))
-        parts = [of_rays(walk, part) for part in shares(_AT_ONCE, density.device)]
-        for weight in parallel(brightest, parts):
-            highest = torch.maximum(highest, weight)
+    for _ in range(0, max(PRUNE_RAYS, int(PRUNE_RAYS_PER_CELL * len(grid))), _RAYS_AT_ONCE):
+        grid_rays = grid.lattice.grid_rays(draw(_RAYS_AT_ONCE))
+        slices = split_for_device(_RAYS_AT_ONCE, density.device)
+        for largest in parallel(largest_weights, [select_rays(grid_rays, s) for s in slices]):
+            highest = torch.maximum(highest, largest)
     mask = torch.zeros_like(grid.mask)
-    mask.view(-1)[grid.cells[highest > seen]] = True
-    # Where nothing is seen yet, everything is kept: what is left out never comes back.
+    mask.view(-1)[grid.cells[highest > threshold]] = True
+    # Where nothing is visible yet, everything is kept: what is pruned never comes back.
     return dilate(mask) & grid.mask if bool(mask.any()) else grid.mask
 
 

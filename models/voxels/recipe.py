@@ -1,16 +1,18 @@
-"""How a voxel field is trained: what suits an object, a forward-facing and an unbounded scene.
+"""How a voxel field is trained and rendered: what suits an object, a forward-facing scene and an
+unbounded one.
 
-Found on lego, fern and a toy on a floor; the photos that chose them were held out of training.
+Chosen on photos that were split from training photos; docs/ablations.md has what each brings. A
+checkpoint keeps the recipe that it was trained with.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from datasets.region import Region
+from geometry.region import Region
 
-from .decay import Decay
-from .smoothing import Smoothing
+from .regularisation import Decay, TotalVariation
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Stage:
         coarseness: edge of its cells, in those of the last stage.
         steps: it lasts so many at least,
         until: and to this share of the training.
-        samples: per step of a processor (see `at_once` for a GPU); the number of rays follows.
+        samples: per step of a processor (see `scaled_for_device` for a GPU); the number of rays
+            follows.
     """
 
     coarseness: float
@@ -36,48 +39,58 @@ class Recipe:
 
     Args:
         stages: from coarse to fine.
-        density, features: how the tables are smoothed.
-        directions: factor of the shading network's input of directions. Where photos are few, what
-            colour owes to the direction is what fog would explain.
-        fade: within this distance of a camera, in halves of the region, the density's gradient
-            falls with its square: there a cell is hit by more rays, of fewer cameras (Philip and
-            Deschaintre 2023, Floaters No More). 0 is off.
-        noise: standard deviation, times --noise_std, of what is added at random to densities before
-            their activation, in training (NeRF, appendix A). Solid and empty cells show the same
-            with it; fog, which owes its colour to a precise density, does not. After 3000 steps
-            the toy had 23.2 instead of 22.6 dB (means of three seeds), fern 22.7 instead of 22.5,
-            but lego 32.0 instead of 32.9.
-        emptying: draws densities towards nothing. After 9000 steps the toy had 23.3 instead of
-            22.6 dB (means of two seeds), both with noise.
-        greying: draws features towards grey: where few photos look, colours would cancel one
-            another out along their rays, and glow along all others. After 9000 steps the toy had
-            24.2 instead of 23.4 dB (means of two seeds), after 3000 steps fern 22.8 instead of
-            22.4 dB. Three times as strong is no better.
-        seen: cells stay if a ray owes them, or a neighbour, more than this share of its colour. In
-            a place fog takes most cells up, and their rays' time: without what makes up 0.01 to
-            0.03, the toy took twice as many steps in 3 minutes, and had 24.1 instead of 23.6
-            dB (one seed).
-        distortion: weight in the loss of the distortion of rays (mip-NeRF 360, equation 15), which
-            draws what a ray meets together.
+        density, features: total variation of the tables.
+        view_dependence: factor of the shading network's input of directions. Where photos are few,
+            what colour owes to the direction is what fog would explain.
+        near_gradient_scaling: within this distance of a camera, in halves of the region, the
+            density's gradient falls with its square: there a cell is hit by more rays, of fewer
+            cameras (Philip and Deschaintre 2023, Floaters No More). 0 is off.
+        noise: standard deviation, times --noise_std, of the noise on densities before their
+            activation in training (NeRF, appendix A). Solid and empty cells show the same with it;
+            fog, which owes its colour to a precise density, does not.
+        density_decay: unsupervised cells' density decays to zero.
+        feature_decay: unsupervised cells' features decay to grey. Where few photos look, colours
+            would cancel one another out along their rays, and glow along all others.
+        prune_threshold: cells stay if a ray owes them, or a neighbour, more than this weight.
+        distortion: weight of the distortion loss (mip-NeRF 360, equation 15), which penalises the
+            spread of weights along a ray.
         step: between the samples of a picture, in cells. Training takes one sample a cell, at
             random; what it averages over thousands of steps, a picture shows at once.
-        backdrop: a ray that meets nothing shows the scene's background; without one, what the
-            photos show beside their subject. On the toy, held-out photos had 25.0 dB so, with the
-            photos' mean colour 24.8 dB (means of two seeds).
+        early_stop_eps: a ray of a picture ends where no more transmittance is left.
+        weight_threshold: samples of a picture with less weight have no part in its features.
+        known_background: rays that meet nothing show the scene's background; without one, the
+            fitted background harmonics.
     """
 
     stages: tuple[Stage, ...]
-    density: Smoothing
-    features: Smoothing
-    directions: float = 1.0
-    fade: float = 0.0
+    density: TotalVariation
+    features: TotalVariation
+    view_dependence: float = 1.0
+    near_gradient_scaling: float = 0.0
     noise: float = 0.0
-    emptying: Decay | None = None
-    greying: Decay | None = None
-    seen: float = 0.01
+    density_decay: Decay | None = None
+    feature_decay: Decay | None = None
+    prune_threshold: float = 0.01
     distortion: float = 0.0
     step: float = 1.0
-    backdrop: bool = True
+    early_stop_eps: float = 1e-3
+    weight_threshold: float = 1e-3
+    known_background: bool = True
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Recipe:
+        """The recipe that `dataclasses.asdict` made plain values of."""
+        kinds = {
+            "density": TotalVariation,
+            "features": TotalVariation,
+            "density_decay": Decay,
+            "feature_decay": Decay,
+        }
+        kept: dict[str, Any] = dict(values)
+        for name, kind in kinds.items():
+            kept[name] = None if kept[name] is None else kind(**kept[name])
+        kept["stages"] = tuple(Stage(**stage) for stage in kept["stages"])
+        return Recipe(**kept)
 
 
 OBJECT = Recipe(
@@ -87,39 +100,34 @@ OBJECT = Recipe(
         Stage(1.6, 1000, 0.05, 32768),
         Stage(1.0, 0, 1.0, 49152),
     ),
-    density=Smoothing(0.04, 1.0, 16),
-    features=Smoothing(0.02, 0.1, 32),
+    density=TotalVariation(0.04, 1.0, 16),
+    features=TotalVariation(0.02, 0.1, 32),
     step=0.67,
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.
-_SLOWLY = (
+_SLOW_STAGES = (
     Stage(6.4, 250, 0.03, 12288),
     Stage(3.2, 450, 0.1, 16384),
     Stage(1.6, 1000, 0.35, 32768),
     Stage(1.0, 0, 1.0, 49152),
 )
-_GREYING = Decay(0.1, 0.0, 32)
+_FEATURE_DECAY = Decay(0.1, 0.0, 32)
 FORWARD_FACING = Recipe(
-    stages=_SLOWLY,
-    density=Smoothing(0.08, 1.0, 16),
-    features=Smoothing(0.04, 0.1, 32),
-    directions=0.3,
+    stages=_SLOW_STAGES,
+    density=TotalVariation(0.08, 1.0, 16),
+    features=TotalVariation(0.04, 0.1, 32),
+    view_dependence=0.3,
     noise=1.0,
-    greying=_GREYING,
-    seen=0.03,
-    backdrop=False,
+    feature_decay=_FEATURE_DECAY,
+    prune_threshold=0.03,
+    known_background=False,
 )
-UNBOUNDED = Recipe(
-    stages=_SLOWLY,
-    density=Smoothing(0.12, 1.0, 16),
-    features=Smoothing(0.06, 0.1, 32),
-    directions=0.3,
-    fade=2.5,
-    noise=1.0,
-    emptying=Decay(3.2e-3, -8.0, 16),
-    greying=_GREYING,
-    seen=0.03,
-    backdrop=False,
+UNBOUNDED = replace(
+    FORWARD_FACING,
+    density=TotalVariation(0.12, 1.0, 16),
+    features=TotalVariation(0.06, 0.1, 32),
+    near_gradient_scaling=2.5,
+    density_decay=Decay(3.2e-3, -8.0, 16),
 )
 
 
@@ -127,4 +135,4 @@ def recipe_for(region: Region) -> Recipe:
     """The recipe of a region's kind of scene."""
     if region.unbounded:
         return UNBOUNDED
-    return FORWARD_FACING if region.flat > 1 else OBJECT
+    return FORWARD_FACING if region.z_anisotropy > 1 else OBJECT

@@ -1,0 +1,96 @@
+"""The command line: options of any dataclass, mistakes in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import field, fields, make_dataclass
+from typing import Any, TypeVar, cast
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from errors import UserError
+
+OptionsT = TypeVar("OptionsT")
+_registry = ConstructorRegistry()
+
+
+def _read_switch(words: list[str]) -> bool | None:
+    states = {"true": True, "1": True, "false": False, "0": False, "none": None}
+    word = words[0].lower() if words else "true"
+    if len(words) > 1 or word not in states:
+        raise ValueError(f"expected True or False, got {' '.join(words)}")
+    return states[word]
+
+
+@_registry.primitive_rule
+def _switch(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """A switch with three states: absent (detect), `--flag` or `--flag True`, `--flag False`."""
+    if info.type != bool | None:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[True|False]",
+        instance_from_str=_read_switch,
+        is_instance=lambda value: value is None or isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def parse(
+    kind: type[OptionsT],
+    args: Sequence[str] | None = None,
+    default: OptionsT | None = None,
+    nested: dict[str, type] | None = None,
+) -> OptionsT:
+    """Read options of `kind` from `args` (the command line), over those of `default`.
+
+    Args:
+        kind: a dataclass; each field is a flag, documented by the string below it.
+        nested: fields that hold a dataclass, whose fields become flags too.
+
+    Raises UserError, in one line, for options that do not fit.
+    """
+    args = sys.argv[1:] if args is None else args
+    parsed: type = kind
+    if nested:
+        more = [(name, own, field(default_factory=own)) for name, own in nested.items()]
+        parsed = make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
+        parsed.__doc__ = kind.__doc__
+        if default is not None:
+            values = {f.name: getattr(default, f.name) for f in fields(cast(Any, kind))}
+            default = parsed(**values)
+    # tyro draws its errors as boxes of several lines; take their words.
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            options = tyro.cli(
+                parsed,
+                args=args,
+                default=default,
+                use_underscores=True,
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_registry,
+            )
+            return cast(OptionsT, options)
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+    lines = [line.strip(" │") for line in box.getvalue().splitlines() if line.startswith("│")]
+    first_rule = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
+    text = " ".join(lines[:first_rule])
+    if "Perhaps you meant:" in lines:
+        text += f" (perhaps you meant {lines[lines.index('Perhaps you meant:') + 1]})"
+    raise UserError(f"{text or box.getvalue().strip()}; see --help")
+
+
+def read_flag(args: Sequence[str], name: str) -> str | None:
+    """The word that follows --name in a command line ("" where none does); None without it."""
+    for i, arg in enumerate(args):
+        flag, equals, value = arg.partition("=")
+        if flag.startswith("--") and flag[2:].replace("-", "_") in (name, f"no_{name}"):
+            return value if equals else args[i + 1] if i + 1 < len(args) else ""
+    return None

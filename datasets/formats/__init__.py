@@ -1,0 +1,1 @@
+"""One loader a format: from a folder's files to a Scene."""

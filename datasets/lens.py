@@ -1,0 +1,54 @@
+"""Lenses with distortion: photos are undistorted once, when they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A lens with distortion, for the photo at its stored size.
+
+    matrix and new_matrix are OpenCV camera matrices, whose pixel centres lie at whole numbers;
+    coefficients are OpenCV's (k1, k2, p1, p2, ...), or (k1, k2, k3, k4) of a fisheye lens.
+    """
+
+    matrix: Float[np.ndarray, "3 3"]
+    coefficients: Float[np.ndarray, "term"]
+    new_matrix: Float[np.ndarray, "3 3"]
+    fisheye: bool = False
+
+    @staticmethod
+    def pinhole_of(
+        intrinsics: tuple[float, float, float, float],
+        coefficients: list[float],
+        size: tuple[int, int],
+        fisheye: bool = False,
+    ) -> tuple[Lens, tuple[float, float, float, float]]:
+        """The lens, and (fx, fy, cx, cy) of the undistorted photo of the same size.
+
+        The new view is the largest that has a colour for every pixel.
+        """
+        fx, fy, cx, cy = intrinsics
+        matrix = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+        distortion = np.array(coefficients, dtype=np.float64)
+        if fisheye:
+            new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+                matrix, distortion, size, np.eye(3), balance=0.0
+            )
+        else:
+            new, _ = cv2.getOptimalNewCameraMatrix(matrix, distortion, size, alpha=0.0)
+        new = np.asarray(new, dtype=np.float64)
+        lens = Lens(matrix, distortion, new, fisheye)
+        return lens, (new[0, 0], new[1, 1], new[0, 2] + 0.5, new[1, 2] + 0.5)
+
+    def undistort(self, image: np.ndarray) -> np.ndarray:
+        if self.fisheye:
+            return cv2.fisheye.undistortImage(
+                image, self.matrix, self.coefficients, Knew=self.new_matrix
+            )
+        return cv2.undistort(image, self.matrix, self.coefficients, None, self.new_matrix)

@@ -1,0 +1,1 @@
+"""COLMAP's sparse models: cameras, points, and which camera observed which point."""

@@ -1,0 +1,196 @@
+"""COLMAP's sparse models: which to take, and the poses and points in them.
+
+Reading is pycolmap's: binary and text, gaps in the ids, several cameras, rigs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from datasets.sparse.observations import SparseObservations
+from errors import UserError
+
+if TYPE_CHECKING:
+    import pycolmap
+
+# COLMAP's camera axes are OpenCV's: +y down, looking down +z.
+OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
+# Of points that are relied on: in how many images, and their mean error there in pixels.
+_TRACK, _ERROR = 3, 2.0
+# A file begins with the number of its entries; the bytes that the smallest of these takes. Where
+# the number is damaged, reading would fill the memory before it fails.
+_SMALLEST = {"cameras.bin": 48, "images.bin": 73, "points3D.bin": 51}
+# Poses that differ by more, in their rotations' entries and in shares of the cameras' spread, are
+# of other reconstructions.
+_SAME = 5e-3
+
+
+def model_folders(root: Path) -> list[Path]:
+    """The folders with a sparse model: root, root/0, ..., root/sparse, root/sparse/0, 1, ..."""
+    places = [root, root / "sparse", root / "colmap" / "sparse"]
+    numbered = [place / str(number) for place in places for number in range(50)]
+    return [place for place in [*places, *numbered] if _has_model(place)]
+
+
+def read_model(root: Path, tell: bool = True) -> pycolmap.Reconstruction:
+    """The model with the most registered images under `root` (number 0 may be a fragment).
+
+    Args:
+        tell: say which it is, where there are several.
+
+    Raises UserError where there is none or it is damaged.
+    """
+    folders = model_folders(root)
+    if not folders:
+        raise UserError(
+            f"{root}: has no COLMAP model (sparse/0/cameras.bin, images.bin, points3D.bin)"
+        )
+    models = [read_one(folder) for folder in folders]
+    best = max(range(len(models)), key=lambda i: models[i].num_reg_images())
+    if tell and len(models) > 1:
+        counts = ", ".join(str(model.num_reg_images()) for model in models)
+        print(f"{root.name}: models of {counts} photos; taking {folders[best].name}")
+    if models[best].num_reg_images() == 0:
+        raise UserError(f"{folders[best]}: no image of the model has a pose")
+    return models[best]
+
+
+def read_one(folder: Path) -> pycolmap.Reconstruction:
+    """The model in a folder. Raises UserError where it is damaged."""
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise UserError("COLMAP models need pycolmap: pip install pycolmap") from error
+    for name, smallest in _SMALLEST.items():
+        path = folder / name
+        if path.is_file():
+            with path.open("rb") as file:
+                count = int.from_bytes(file.read(8), "little")
+            if count * smallest > path.stat().st_size - 8:
+                raise UserError(
+                    f"{folder}: not a readable COLMAP model ({name} has fewer entries than it says)"
+                )
+    level, pycolmap.logging.minloglevel = pycolmap.logging.minloglevel, 3
+    try:
+        return pycolmap.Reconstruction(folder)
+    except Exception as error:  # pycolmap has no class of its own for damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{folder}: not a readable COLMAP model ({reason})") from error
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+def registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """The images that have a pose, in the order of their names."""
+    images = [image for image in model.images.values() if image.has_pose]
+    return sorted(images, key=lambda image: image.name)
+
+
+def camera_to_world(images: list[pycolmap.Image]) -> Float[np.ndarray, "camera 3 4"]:
+    """Poses with OpenGL's axes."""
+    world_to_camera = np.stack([image.cam_from_world().matrix() for image in images])
+    rotation = world_to_camera[:, :, :3].transpose(0, 2, 1)
+    centre = -rotation @ world_to_camera[:, :, 3:]
+    return np.concatenate([rotation @ OPENCV_TO_OPENGL, centre], axis=2)
+
+
+def points(model: pycolmap.Reconstruction) -> Float[np.ndarray, "point 3"]:
+    """All points of the model."""
+    return np.array([point.xyz for point in model.points3D.values()]).reshape(-1, 3)
+
+
+def visible_points(
+    model: pycolmap.Reconstruction, image: pycolmap.Image
+) -> Float[np.ndarray, "point 3"]:
+    """The points that an image sees, in the world."""
+    ids = [point.point3D_id for point in image.get_observation_points2D()]
+    return np.array([model.points3D[i].xyz for i in ids]).reshape(-1, 3)
+
+
+def observations(
+    model: pycolmap.Reconstruction, images: list[pycolmap.Image], to_input: np.ndarray
+) -> SparseObservations | None:
+    """Which of the images saw which points, in the scene that `to_input` maps to the model.
+
+    Only points that are well known: seen by three images, within two pixels on average.
+    """
+    good = {
+        number: point.xyz
+        for number, point in model.points3D.items()
+        if point.track.length() >= _TRACK and point.error < _ERROR
+    }
+    if not good:
+        return None
+    numbers = np.array(sorted(good), dtype=np.int64)
+    places = np.array([good[number] for number in numbers.tolist()])
+    inverse = np.linalg.inv(to_input)
+    places = places @ inverse[:3, :3].T + inverse[:3, 3]
+    cameras, rows = [], []
+    for camera, image in enumerate(images):
+        ids = (point.point3D_id for point in image.get_observation_points2D())
+        seen = np.fromiter(ids, dtype=np.int64)
+        row = np.searchsorted(numbers, seen).clip(max=len(numbers) - 1)
+        rows.append(row[numbers[row] == seen])
+        cameras.append(np.full(len(rows[-1]), camera))
+    points = torch.from_numpy(places[np.concatenate(rows)]).float()
+    if len(points) == 0:
+        return None
+    return SparseObservations(torch.from_numpy(np.concatenate(cameras)), points)
+
+
+def observations_beside(
+    root: Path, c2w: Float[np.ndarray, "camera 3 4"], to_input: Float[np.ndarray, "4 4"]
+) -> SparseObservations | None:
+    """The observations of a model under `root`, if other poses were written from it.
+
+    Args:
+        c2w: poses, in the coordinates of their file.
+        to_input: from the scene's coordinates to those.
+    """
+    if not model_folders(root):
+        return None
+    try:
+        model = read_model(root, tell=False)
+    except UserError as error:  # the scene does without
+        print(f"the points of a sparse model are not used: {error}")
+        return None
+    images = registered(model)
+    # By poses, as photos may have been renamed; places in shares of the cameras' spread.
+    places = c2w[:, :, 3]
+    unit = np.array([1.0, 1.0, 1.0, 1 / max(1e-12, np.ptp(places, axis=0).max())])
+    theirs = camera_to_world(images)
+    away = np.stack([np.linalg.norm((theirs - own) * unit, axis=(1, 2)) for own in c2w])
+    if away.min(axis=1).max() > _SAME:
+        return None
+    return observations(model, [images[i] for i in away.argmin(axis=1)], to_input)
+
+
+def depth_bounds(
+    model: pycolmap.Reconstruction, images: list[pycolmap.Image]
+) -> Float[np.ndarray, "camera 2"]:
+    """Near and far of each camera: the 0.1 and 99.9 percentiles of its points' depths.
+
+    Depth is along the optical axis, as in LLFF's poses_bounds.npy. A camera without points gets
+    the bounds of all.
+    """
+    rows = []
+    for image in images:
+        third_row = image.cam_from_world().matrix()[2]
+        depth = visible_points(model, image) @ third_row[:3] + third_row[3]
+        depth = depth[depth > 0]
+        rows.append(np.percentile(depth, [0.1, 99.9]) if len(depth) > 1 else [np.nan, np.nan])
+    bounds = np.array(rows, dtype=np.float64)
+    known = np.isfinite(bounds).all(axis=1)
+    if not known.any():
+        raise UserError("the model has no 3D points, so that near and far are not known")
+    bounds[~known] = [bounds[known, 0].min(), bounds[known, 1].max()]
+    return bounds
+
+
+def _has_model(folder: Path) -> bool:
+    return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))

@@ -1,0 +1,1 @@
+"""Rendering views, measuring them, and the protocol: shared by training and eval.py."""

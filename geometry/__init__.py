@@ -1,0 +1,1 @@
+"""Cameras, rays, poses and the space around them: tensors and maths, no files."""

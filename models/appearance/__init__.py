@@ -1,0 +1,1 @@
+"""Each photo's own exposure and colour, and what to expect of a view without a photo."""

@@ -1,0 +1,1 @@
+"""From rays to colours: samples, compositing, the renderers, and whole images."""

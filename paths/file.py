@@ -1,0 +1,149 @@
+"""Camera paths as JSON files: nerfstudio's format, written and read, and transforms.json, read.
+
+Cameras in a file are in the coordinates of the scene's input files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from datasets.scene import Scene
+from errors import UserError
+from geometry.cameras import Cameras, make_cameras
+from geometry.poses import apply, check_poses
+from paths.path import KINDS
+
+Lens = tuple[float, float, float, float]
+
+
+def path_json(cameras: Cameras, to_input: Float[np.ndarray, "4 4"] | None, fps: float) -> str:
+    """The text of a `path.json` that `--path` and nerfstudio's `ns-render camera-path` read.
+
+    Args:
+        cameras: of the frames, in scene units, with the principal point in the middle.
+        to_input: similarity from scene coordinates to those of the input's files.
+        fps: frames a second.
+    """
+    poses = cameras.c2w.double().numpy()
+    if to_input is not None:
+        poses = apply(to_input, poses)
+    frames = []
+    for pose, lens, size in zip(
+        poses, cameras.intrinsics.tolist(), cameras.size.tolist(), strict=True
+    ):
+        matrix = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]])
+        frames.append(
+            {
+                "camera_to_world": matrix.reshape(-1).tolist(),
+                "fov": math.degrees(2 * math.atan(0.5 * size[1] / lens[1])),
+                "aspect": size[0] / size[1],
+            }
+        )
+    width, height = cameras.size[0].tolist()
+    content = {
+        "camera_type": "perspective",
+        "render_width": width,
+        "render_height": height,
+        "fps": fps,
+        "seconds": len(frames) / fps,
+        "is_cycle": True,
+        "smoothness_value": 0.0,
+        "keyframes": [],
+        "camera_path": frames,
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def read_path(path: Path, scene: Scene, lens: Lens, size: tuple[int, int]) -> Cameras:
+    """The cameras of a JSON file, in scene units.
+
+    Either {"frames": [{"transform_matrix": 4x4}, ...]} (transforms.json) or nerfstudio's
+    {"camera_path": [{"camera_to_world": 16 numbers, "fov": degrees}, ...]}. The file's fields of
+    view and picture size are kept where it gives them.
+
+    Args:
+        lens, size: fx, fy, cx, cy and width, height in pixels, for what the file does not say.
+
+    Raises:
+        UserError: the file is missing, or not one of cameras.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--path {path}: no such file, and not one of {', '.join(KINDS)}"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not a JSON file of cameras ({error})") from error
+    try:
+        nerfstudio = "camera_path" in content
+        frames = content["camera_path" if nerfstudio else "frames"]
+        key = "camera_to_world" if nerfstudio else "transform_matrix"
+        matrices = [frame[key] for frame in frames]
+        if not matrices:
+            raise UserError(f"{path}: holds no camera")
+        poses = np.array(matrices, dtype=np.float64).reshape(len(matrices), -1, 4)[:, :3]
+        size = _size(content, size, nerfstudio)
+        lenses = [
+            _nerfstudio_lens(frame, lens, size)
+            if nerfstudio
+            else _transforms_lens({**content, **frame}, lens, size)
+            for frame in frames
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f'{path}: needs "frames" with "transform_matrix", or "camera_path" with '
+            f'"camera_to_world" ({error!r})'
+        ) from error
+    if poses.shape[1:] != (3, 4):
+        raise UserError(f"{path}: its camera matrices are not 4x4")
+    poses = check_poses(poses, [f"frame {i}" for i in range(len(poses))], path.name)
+    if scene.to_input is not None:
+        poses = apply(np.linalg.inv(scene.to_input), poses)
+    return make_cameras(poses, lenses, [size] * len(poses))
+
+
+def _size(content: dict[str, Any], size: tuple[int, int], nerfstudio: bool) -> tuple[int, int]:
+    """Width and height that a path gives; those of a capture's photos are not the pictures'."""
+    if not (nerfstudio and "render_width" in content and "render_height" in content):
+        return size
+    given = round(float(content["render_width"])), round(float(content["render_height"]))
+    if not all(16 <= side <= 16384 for side in given):
+        raise ValueError(f"a picture of {given[0]} x {given[1]} pixels")
+    return given
+
+
+def _nerfstudio_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int]) -> Lens:
+    """The lens of "fov", the vertical field of view in degrees."""
+    width, height = size
+    if "fov" not in frame:
+        focal = lens[1] * height / (2 * lens[3])
+        return focal, focal, width / 2, height / 2
+    fov = float(frame["fov"])
+    if not 0 < fov < 175:
+        raise ValueError(f"a field of view of {fov} degrees")
+    focal = 0.5 * height / math.tan(0.5 * math.radians(fov))
+    return focal, focal, width / 2, height / 2
+
+
+def _transforms_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int]) -> Lens:
+    """The lens of a transforms.json, by its horizontal field of view."""
+    width, height = size
+    if "fl_x" in frame and "w" in frame:
+        focal = float(frame["fl_x"]) * width / float(frame["w"])
+    elif "camera_angle_x" in frame:
+        angle = float(frame["camera_angle_x"])
+        if not 0 < angle < 3.1:
+            raise ValueError(f"a field of view of {angle} radians")
+        focal = 0.5 * width / math.tan(0.5 * angle)
+    else:
+        return lens
+    if not 0 < focal < math.inf:
+        raise ValueError(f"a focal length of {focal} pixels")
+    return focal, focal, width / 2, height / 2

@@ -1,0 +1,71 @@
+"""One progress bar for the whole training: PSNR, rays per second, time left."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from tqdm import tqdm
+
+from training.callbacks.clock import TrainingClock
+
+
+class TrainingProgress(ProgressBar):
+    """Counts steps, or seconds where --max_time ends the training."""
+
+    def __init__(self, clock: TrainingClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self._bar: tqdm | None = None
+        self._enabled = True
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        by_time = self.clock.max_time is not None
+        unit = "s" if by_time else "step"
+        count = "{n:.0f}/{total:.0f} " + unit
+        self._bar = tqdm(
+            total=self.clock.max_time if by_time else trainer.estimated_stepping_batches,
+            initial=self.clock.seconds if by_time else trainer.global_step,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| " + count + " [left {remaining}{postfix}]",
+            desc="training",
+            dynamic_ncols=True,
+            disable=not self._enabled,
+            # Into a file, a line now and then is enough.
+            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        if self._bar is None or self._bar.disable:
+            return
+        value = self.clock.seconds if self.clock.max_time is not None else trainer.global_step
+        if trainer.global_step % 10 == 0 or self.clock.rays_per_second < 10_000:
+            metrics = trainer.callback_metrics
+            shown = {"rays/s": f"{self.clock.rays_per_second:.0f}"}
+            for name, label in (("train/psnr", "psnr"), ("val/psnr", "val")):
+                if name in metrics:
+                    shown[label] = f"{float(metrics[name]):.2f}"
+            self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(min(value, self._bar.total) - self._bar.n)  # it forgets a total passed
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
