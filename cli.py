@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from typing import Any, TypeVar, cast
 
 import tyro
@@ -94,3 +94,15 @@ def read_flag(args: Sequence[str], name: str) -> str | None:
         if flag.startswith("--") and flag[2:].replace("-", "_") in (name, f"no_{name}"):
             return value if equals else args[i + 1] if i + 1 < len(args) else ""
     return None
+
+
+def to_dict(options: Any) -> dict[str, Any]:
+    """The options as plain values, as a checkpoint keeps them; nested ones beside the others."""
+    values = {}
+    for own in fields(options):
+        value = getattr(options, own.name)
+        if is_dataclass(value):
+            values.update(to_dict(value))
+        else:
+            values[own.name] = list(value) if isinstance(value, tuple) else value
+    return values

@@ -55,7 +55,7 @@ def explain(error: BaseException) -> str | None:
 def run_command(main: Callable[[], None], should_report: Callable[[], bool] = lambda: True) -> None:
     """Run a script's `main`; what the user can mend is told in one line, with exit code 2.
 
-    should_report: asked before an error is told; False where another process of the run has told it.
+    should_report: asked before an error is told; False where another process has told it.
     """
     try:
         main()

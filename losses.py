@@ -70,7 +70,7 @@ def loss_terms(
         target_opacity: of the limited rays, where there are any.
     """
     terms = {"photometric": loss_dict[config.photometric](outputs, rgbs)}
-    best = outputs[next(reversed(outputs))]
+    best = list(outputs.values())[-1]
     if target_opacity is not None:
         opacity = best.extras["limited_opacity"]
         terms["depth"] = config.depth * sparse_depth_loss(opacity, target_opacity)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from cli import parse, read_flag
+from cli import parse, read_flag, to_dict
 from datasets.config import SceneConfig
 from errors import UserError, require, require_positive
 from models import find_model, model_dict
@@ -23,8 +23,8 @@ class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
     """Train a neural radiance field on a scene with known camera poses."""
 
     model: str = "nerf"
-    """the field: the paper's network (nerf), TensoRF's planes and lines (tensorf), or a sparse voxel
-    table that trains in a minute (voxels)"""
+    """the field: the paper's network (nerf), TensoRF's planes and lines (tensorf), or a sparse
+    voxel table that trains in a minute (voxels)"""
     config: Any = None
     """the model's own options; by default all as ModelSpec.config has them"""
     preset: Literal["cs180"] | None = None
@@ -165,18 +165,6 @@ def parse_training(args: Sequence[str], default: TrainOptions | None = None) -> 
         if read_flag(args, option) is not None:
             raise UserError(f"--{option} means nothing with --model {name}; leave it out")
     return parse(TrainOptions, args, default, nested={"config": spec.config})
-
-
-def to_dict(options: Any) -> dict[str, Any]:
-    """The options as plain values, as a checkpoint keeps them; a model's own beside the others."""
-    values = {}
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.name == "config" and value is not None:
-            values.update(to_dict(value))
-        else:
-            values[field.name] = list(value) if isinstance(value, tuple) else value
-    return values
 
 
 def from_dict(kind: type[Any], values: dict[str, Any]) -> Any:

@@ -7,13 +7,15 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from cli import parse
+from cli import parse, to_dict
 from errors import UserError, run_command
+from opt import TrainOptions, from_dict
 from reporting import pictures
 from reporting.contents import describe, epoch_ends
-from reporting.page import data_uri, write_page
 from reporting.run import load_run
+from writing.html.page import data_uri, write_page
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def main() -> None:
         "report.html",
         title=f"Report: {', '.join(options.exp_name)}",
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
-        runs=[describe(run, figures, options.epochs) for run in runs],
+        runs=[describe(run, figures, options.epochs, _defaults) for run in runs],
         curves=[data_uri(path) for path in curves],
         epochs=options.epochs,
         command=shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -69,6 +71,11 @@ def main() -> None:
         if run.missing:
             print(f"{run.name} is not complete: {'; '.join(run.missing)}")
     print(f"{out / 'report.html'}; figures one by one in {figures}/")
+
+
+def _defaults(model: str) -> dict[str, Any]:
+    """The options of a training that names its model alone."""
+    return to_dict(from_dict(TrainOptions, {"model": model}))
 
 
 if __name__ == "__main__":

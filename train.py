@@ -17,6 +17,7 @@ from pytorch_lightning import LightningModule, seed_everything
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+from cli import to_dict
 from datasets import load_scene
 from datasets.loaders.depth_rays import DepthRays, DepthSupervision
 from datasets.loaders.ray_loader import RayBatch, RayLoader
@@ -34,7 +35,7 @@ from models.rendering.image import ImageRenderer
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays, TrainingMode
 from models.spec import SceneInfo, compile_fields
-from opt import PRESETS, TrainOptions, from_dict, parse_training, to_dict
+from opt import PRESETS, TrainOptions, from_dict, parse_training
 from training.callbacks.clock import LOG_EVERY
 from training.callbacks.record import log_folder
 from training.checkpoints import FORMAT_VERSION, read_checkpoint
@@ -191,9 +192,11 @@ class NeRFSystem(LightningModule):
             name: replace(output, rgb=self.apply_exposure(output, rays.camera_indices, background))
             for name, output in outputs.items()
         }
-        terms = loss_terms(outputs, rgbs, self.losses, depth and depth.target_opacity)
+        terms = loss_terms(
+            outputs, rgbs, self.losses, None if depth is None else depth.target_opacity
+        )
         loss = sum(list(terms.values())[1:], start=terms["photometric"])
-        best = outputs[next(reversed(outputs))]
+        best = list(outputs.values())[-1]
         self.position = batch.end
         if self.global_step % LOG_EVERY == 0:  # of this process's rays alone
             error = (best.rgb.detach() - rgbs).square().mean()

@@ -28,7 +28,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from benchmarks.device import device_name, synchronize
-from cli import parse
+from cli import parse, to_dict
 from datasets.loaders.ray_loader import RayLoader
 from errors import UserError, run_command
 from models.grids.traversal import select_rays
@@ -36,7 +36,7 @@ from models.parallel import parallel, split_for_device
 from models.voxels.field import VoxelField
 from models.voxels.integral.autograd import Sampling, look
 from models.voxels.renderer import VoxelRenderer
-from opt import TrainOptions, from_dict, to_dict
+from opt import TrainOptions, from_dict
 from train import NeRFSystem
 from training.callbacks.clock import TrainingClock
 from training.callbacks.collapse import CollapseGuard

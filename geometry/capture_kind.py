@@ -23,7 +23,10 @@ _SAME_WAY = 45.0
 _AIM = 35.0
 # A gap between neighbours that is no open side yet: five photos around stand 72 degrees apart.
 _OPEN_SIDE = 75.0
+# Degrees above the subject's horizon of a circle seen from above, and between a lowest and a
+# highest circle.
 _DOME_ELEVATION = 35.0
+_DOME_HEIGHTS = 20.0
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def describe_capture(poses: Poses) -> Capture:
     elif gap > _OPEN_SIDE and not _turns_overhead(poses):
         kind = "arc"
     else:
-        raised = middle >= _DOME_ELEVATION or (high - low >= _DOME_ELEVATION and middle > 15)
-        kind = "dome" if raised else "surround"
+        several = high - low >= _DOME_HEIGHTS and height.mean() > 20
+        kind = "dome" if middle >= _DOME_ELEVATION or several else "surround"
     return Capture(kind, subject, up, azimuth, (float(low), float(high)), inward)
 
 

@@ -28,6 +28,8 @@ from paths.trajectory import interpolate, trajectory
 
 # What is given up of a path's width, step by step, until photos support it.
 _SHRINK = (0.0, 0.12, 0.25, 0.4, 0.55)
+# Frames of a path that are looked at to choose it.
+_LOOKED_AT = 30
 # By how much more of its frames must be seen for a narrower path that is still not all seen.
 _WORTH = 0.05
 # Distance at which frames look, in NDC scenes, whose nearest surfaces lie a little beyond 1 (LLFF).
@@ -190,7 +192,7 @@ def _supported(ground: Ground, kind: str, config: PathConfig, photos: PhotoDepth
         cameras = _cameras(ground, _free_poses(ground, kind, config, shrink))
         if photos is None or kind in _WITHOUT_WIDTH:
             return cameras
-        seen = photos.look(cameras[:: max(1, len(cameras) // 40)])
+        seen = photos.look(cameras[:: max(1, len(cameras) // _LOOKED_AT)])
         if seen.support.min() >= LEAST_SUPPORT:
             return cameras
         score = float(np.minimum(seen.support, LEAST_SUPPORT).mean() + seen.support.min()) / 2

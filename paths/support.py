@@ -78,19 +78,21 @@ class PhotoDepth:
         depth = self.depth[photo]
         height, width = depth.shape
         u, v, ahead = _project(self.cameras, photo, points)
-        inside = ahead & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        inside = np.flatnonzero(ahead & (u >= 0) & (u < width) & (v >= 0) & (v < height))
         centre = self.cameras.c2w[photo, :, 3].double().numpy()
-        distance = np.linalg.norm(points - centre, axis=1)
+        distance = np.linalg.norm(points[inside] - centre, axis=1)
         # Between the least and the greatest of the four pixels around: edges and slopes.
-        x = np.clip(np.floor(np.where(inside, u, 0) - 0.5).astype(int), 0, width - 2)
-        y = np.clip(np.floor(np.where(inside, v, 0) - 0.5).astype(int), 0, height - 2)
+        x = np.clip(np.floor(u[inside] - 0.5).astype(int), 0, width - 2)
+        y = np.clip(np.floor(v[inside] - 0.5).astype(int), 0, height - 2)
         around = np.stack([depth[y + i, x + j] for i in (0, 1) for j in (0, 1)])
         there = np.where(around > 0, around, np.inf)
         # Far away, depth is known by disparity: so is what is the same there.
         slack = _SAME * np.maximum(1 / distance, 1 / self.usual)
         behind = 1 / distance < 1 / there.max(0) - slack
         before = 1 / distance > 1 / there.min(0) + slack
-        return inside & ~behind & ~before & np.isfinite(there.min(0))
+        seen = np.zeros(len(points), dtype=bool)
+        seen[inside] = ~behind & ~before & np.isfinite(there.min(0))
+        return seen
 
 
 def small(cameras: Cameras) -> Cameras:

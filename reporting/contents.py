@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from opt import TrainOptions, to_dict
 from reporting import pictures
-from reporting.page import data_uri
 from reporting.run import Run
+from writing.html.page import data_uri
 
 _LARGEST_GIF = 12_000_000  # bytes; beyond it the MP4 beside it is taken
 
@@ -42,8 +42,16 @@ def epoch_table(run: Run, epochs: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
-    """All that the template shows of one run; its figures are written to `folder`."""
+def describe(
+    run: Run, folder: Path, epochs: tuple[int, ...], defaults: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """All that the template shows of one run.
+
+    Args:
+        folder: its figures are written there.
+        epochs: that are tabled.
+        defaults: of a model's name, the options of a training that gives none.
+    """
     record = run.record
     compared = run.compared()
     held_out = compared[-1].photo if compared else None
@@ -69,7 +77,7 @@ def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
         "step": run.step,
         "missing": run.missing,
         "record": record,
-        "options": _options(record),
+        "options": _options(record, defaults),
         "all_options": record.get("options", {}),
         "seconds": _duration(record.get("seconds")),
         "last": {
@@ -91,14 +99,11 @@ def describe(run: Run, folder: Path, epochs: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def _options(record: dict[str, Any]) -> dict[str, Any]:
+def _options(record: dict[str, Any], defaults: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """Options that differ from their defaults."""
-    defaults = to_dict(TrainOptions())
-    return {
-        name: value
-        for name, value in record.get("options", {}).items()
-        if defaults.get(name) != value
-    }
+    options = record.get("options", {})
+    usual = {**defaults(options.get("model", "nerf")), "model": None}
+    return {name: value for name, value in options.items() if usual.get(name) != value}
 
 
 def _duration(seconds: float | None) -> str | None:

@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from benchmarks.changing_light import relight
+from cli import to_dict
 from datasets import load_scene
 from datasets.config import SceneConfig
 from datasets.loaders.view_loader import ViewLoader
@@ -26,7 +27,7 @@ from models.appearance.exposure import (
     fit_exposure,
     match_halves,
 )
-from opt import TrainOptions, to_dict
+from opt import TrainOptions
 from tests.scenes import write_blender
 from tests.test_training import TINY, run
 from train import NeRFSystem

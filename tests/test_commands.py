@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli import parse
+from cli import parse, to_dict
 from datasets.config import SceneConfig
 from errors import UserError, explain, run_command
-from opt import EvalOptions, TrainOptions, from_dict, to_dict
+from opt import EvalOptions, TrainOptions, from_dict
 from tests.conftest import ROOT
 from tests.scenes import write_blender, write_npz
 from tests.test_training import TINY, run

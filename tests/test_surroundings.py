@@ -6,11 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cli import to_dict
 from datasets.loaders.ray_loader import RayBatch
 from geometry.rays import Rays
 from geometry.region import Region
 from models.voxels.background import behind, fit_background
-from opt import TrainOptions, to_dict
+from opt import TrainOptions
 from tests.scenes import circle_poses, write_llff
 from train import NeRFSystem
 

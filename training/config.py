@@ -27,7 +27,8 @@ class RunConfig:
     val_every_steps: int | None = None
     """validate every N steps; by default after each epoch"""
     val_views: int | None = None
-    """held-out views that a validation during training renders; by default 8 on a GPU, 2 on a CPU"""
+    """held-out views that a validation during training renders; by default 8 on a GPU, 2 on a
+    CPU"""
     val_rays: int | None = None
     """rays of each of them at most, on a regular grid over the view; by default all (0) on a
     GPU, 4096 on a CPU"""

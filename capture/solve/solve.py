@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pycolmap
 
 from capture.input.photos import Photo
+from capture.solve import features
 from capture.solve.features import QUICK, THOROUGH, Effort
-from capture.solve.solve import features
 from capture.steps import Steps, digest, watch
 from datasets.sparse.model import read_one
 

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from cli import to_dict
 from errors import UserError
 from learn.figures.curves import Curve, draw_curves, smooth
 from learn.figures.strip import draw_strip
@@ -21,7 +22,6 @@ from learn.image2d.options import FitOptions
 from learn.image2d.photo import read_image
 from learn.image2d.recorder import Recorder
 from learn.image2d.system import LOG_EVERY, ImageSystem
-from opt import to_dict
 from training.distributed.devices import resolve_device
 from writing.files import replacing, write_json, write_png
 from writing.video import write_gif

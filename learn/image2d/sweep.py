@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,12 @@ import torch
 
 from cli import parse
 from errors import UserError, run_command
+from learn.image2d.cell import Cell
 from learn.image2d.fit import DECISIVE, fit, identity, results_folder
 from learn.image2d.options import FitOptions
 from learn.image2d.photo import read_image
 from learn.image2d.sweep_page import write_results
 from training.distributed.devices import resolve_device
-
-
-@dataclass
-class Cell:
-    """One combination of the sweep, and what became of it."""
-
-    values: tuple[Any, ...]
-    options: FitOptions
-    state: str = "waiting"
-    metrics: dict[str, Any] | None = None
-
-    @property
-    def folder(self) -> Path:
-        return results_folder(self.options)
 
 
 def sweep(options: FitOptions) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from learn.figures.curves import Curve, draw_curves, smooth
 from learn.figures.strip import draw_strip
-from reporting.page import data_uri, write_page
+from learn.image2d.cell import Cell
 from writing.files import write_bytes
-
-if TYPE_CHECKING:
-    from learn.image2d.sweep import Cell
+from writing.html.page import data_uri, write_page
 
 
 def write_results(

@@ -47,7 +47,7 @@ def draw_all(
     spread = max(spread, 0.5 * float(np.linalg.norm(rays.points - middle, axis=-1).max()))
     side = _sideways(cameras, up)
     viewpoint = Viewpoint.looking_at(middle + 2.6 * spread * (side + 0.45 * up), middle, up)
-    used = np.unique(rays.camera_indices)
+    used = np.unique(rays.image)
     used = used[np.linspace(0, len(used) - 1, min(shown, len(used))).round().astype(int)]
     with rc_context(style()):
         columns = 3 if len(used) > 2 else 1
@@ -107,7 +107,7 @@ def draw_one(
 
     Args:
         camera: the camera alone.
-        view: its place, as in rays.camera_indices.
+        view: its place, as in rays.image.
         from_behind: as seen from the camera itself, a step back; else from the side.
     """
     colours = ray_colours(len(rays))
@@ -229,7 +229,7 @@ def _draw_photo(
 ) -> None:
     """The photo; a ring at each pixel that a ray was asked for, a dot where the ray lands."""
     axis.imshow(photo, extent=(0, photo.shape[1], photo.shape[0], 0), interpolation="antialiased")
-    mine = rays.camera_indices == view
+    mine = rays.image == view
     (asked_u, asked_v), (landed_u, landed_v) = (rays.pixel[mine] + 0.5).T, rays.landing[mine].T
     axis.scatter(asked_u, asked_v, s=52, facecolors="none", edgecolors="white", linewidths=2.6)
     axis.scatter(

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geometry.contraction import contract, contract_1d, inv_contract
 from geometry.rays import RayLimits, Rays
 from geometry.region import Region
 from models.grids.traversal import GridRays

@@ -12,6 +12,7 @@ from geometry.region import Region
 from models.field import Field
 from models.grids.cells import OccupiedCells, dilate
 from models.grids.lattice import Lattice
+from models.grids.samples import RaySamples
 from models.grids.traversal import GridRays
 
 # The search in a trained field begins with cells this many times as long, of which each is asked

@@ -31,11 +31,12 @@ _FIRST_RAYS, _MOST_RAYS = 1024, 32768
 
 
 class VoxelField(nn.Module):
-    """A table of values at the corners of occupied cells, interpolated in between.
+    """Values at the corners of occupied cells, interpolated in between.
 
-    Density is stored per cell of ray length, so that a table means the same at any resolution. Colour
-    comes from features that are summed along a ray before they are shaded: one small network
-    for each ray instead of one for each sample (SNeRG, Hedman et al. 2021, deferred shading).
+    Density is stored per cell of ray length, so that a table means the same at any resolution.
+    Colour comes from features that are summed along a ray before they are shaded: one small
+    network for each ray instead of one for each sample (SNeRG, Hedman et al. 2021, deferred
+    shading).
 
     Args:
         region: the part of space that is covered.

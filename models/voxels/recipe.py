@@ -80,15 +80,11 @@ class Recipe:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Recipe:
         """The recipe that `dataclasses.asdict` made plain values of."""
-        kinds = {
-            "density": TotalVariation,
-            "features": TotalVariation,
-            "density_decay": Decay,
-            "feature_decay": Decay,
-        }
         kept: dict[str, Any] = dict(values)
-        for name, kind in kinds.items():
-            kept[name] = None if kept[name] is None else kind(**kept[name])
+        for name in ("density", "features"):
+            kept[name] = TotalVariation(**kept[name])
+        for name in ("density_decay", "feature_decay"):
+            kept[name] = None if kept[name] is None else Decay(**kept[name])
         kept["stages"] = tuple(Stage(**stage) for stage in kept["stages"])
         return Recipe(**kept)
 

@@ -1,7 +1,7 @@
 """What the processes of one run know of each other, and what they agree on.
 
-torchrun, SLURM and training.distributed.launch start the same command several times and tell each process
-its place in the environment. Alone, every function here answers at once.
+torchrun, SLURM and launch.py start the same command several times and tell each process its place
+in the environment. Alone, every function here answers at once.
 """
 
 from __future__ import annotations

@@ -3,14 +3,14 @@
 reference.py is the readable twin: autograd through the same equations, several times slower. Here
 every array is read and written as few times as possible:
 
-- features are gathered only for samples that can be seen, and the weight_threshold of these are kept at
-  random with a probability in proportion to their weight, and count the more for it (Russian
-  roulette; the expectation is exact);
+- features are gathered only for samples that can be seen; those of the least weight are kept at
+  random with a probability in proportion to it, and count the more for it (Russian roulette; the
+  expectation is exact);
 - the gradient of a feature goes to one corner of its cell on each lattice, chosen with the
   probability of its trilinear weight: the expectation is that of all eight, at an eighth of the
   cost.
 
-The functions are run by TorchScript (see ../parallel.py), which is why they take and give plain
+The functions are run by TorchScript (see models/parallel.py), which is why they take and give plain
 tensors; shapes are in the comments.
 """
 
@@ -203,7 +203,8 @@ def integrate_rays(
         noise: added to the samples' densities before the activation, over and over; or empty.
         weight_threshold: samples below this weight are left out,
         roulette: and those below this one are kept at random.
-        near_gradient_scaling: distance from the camera within which the density's gradient falls with its square.
+        near_gradient_scaling: distance from the camera within which the density's gradient falls
+            with its square.
         step: between samples, in cells; the gradients are those of a step of one.
         n_colored: so many rays get features; of the rest opacity alone is wanted.
         unit: of the distortion, a cell's length; 0 where that is not wanted.

@@ -20,11 +20,11 @@ _TYPES = {
 
 
 def write_page(path: Path, template: str, **context: Any) -> None:
-    """Fill a template of reporting/templates and write the page.
+    """Fill a template of templates/ and write the page.
 
     Args:
         path: the HTML file.
-        template: name in reporting/templates.
+        template: name in templates/.
         context: what the template shows; text is escaped.
     """
     environment = Environment(
