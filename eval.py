@@ -1,7 +1,8 @@
-"""Render and measure a trained field: python eval.py --ckpt_path ckpts/exp/last.ckpt
+"""Render and measure a trained field: python eval.py --ckpt_path ckpts/pig/last.ckpt
 
-Writes views, metrics.json, a GIF and an MP4 (of the views and of their depth) to
-results/<dataset_name>/<scene_name>.
+Each split has its own folder in results/<dataset_name>/<scene_name>: of photos, the rendered
+views, metrics.json, a contact sheet and a slide show; of the camera path (--split path), its
+frames, an MP4 and a GIF of them and of their depth, path.json and path.png.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ import torch
 from tqdm import tqdm
 
 from api import Model, load_model
-from cli import parse
+from cli import parse, to_dict
 from datasets import load_scene
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
+from evaluation.album import SHEET, write_album
+from evaluation.film import GifLimits, write_films
+from evaluation.flight import film_depth_range, film_scene, plan_flight, write_path
 from evaluation.protocol import Protocol, describe, measure_split
+from evaluation.store import FrameStore
 from evaluation.views import View, render_view
-from geometry.region import find_region
 from opt import EvalOptions, TrainOptions, from_dict
-from paths.kinds import render_path
+from paths.path import PathConfig
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
 from training.distributed.devices import check_count, resolve_device
 from training.distributed.launch import launch
 from training.distributed.processes import (
+    broadcast_from_rank0,
     connect_processes,
     gather_to_main,
     is_main_process,
@@ -38,9 +43,11 @@ from training.distributed.processes import (
     silence_other_ranks,
     world_size,
 )
-from writing.depth import depth_range, depth_to_colour, depth_to_grey, write_depth
+from writing.depth import write_depth
 from writing.files import write_json, write_png
-from writing.video import write_gif, write_mp4
+
+# The preview that comes with the test views: frames, frames per second, longer side in pixels.
+_PREVIEW_FRAMES, _PREVIEW_FPS, _PREVIEW_SIDE = 48, 12.0, 400
 
 
 def main() -> None:
@@ -57,27 +64,19 @@ def main() -> None:
     device = choose_device(options)
     launch(options.num_gpus)
     connect_processes()
-    trained = options.over(from_dict(TrainOptions, checkpoint.options))
-    scene, split = choose_views(options, trained, checkpoint)
+    trained = options.over(from_dict(TrainOptions, checkpoint.settled_options()))
+    scene, splits = choose_splits(options, trained, checkpoint)
     model = load_model(checkpoint, trained, scene, device)
-    if split == "path":
-        model = replace(model, exposure=None)
-
     name = options.scene_name or scene.name
     folder = Path(options.out_dir or Path("results") / trained.dataset_name / name)
-    views, seconds = render_views(model, split, folder, options)
-    if not is_main_process():
-        return
-    write_videos(folder, name, views, options.fps)
-    if scene.has_photos(split):
-        report = measure(model, split, views, name)
-        report["seconds_per_frame"] = round(seconds, 4)
-        report["ckpt_path"] = options.ckpt_path
-        write_examples(folder, scene, split, report["views"])
-        write_json(folder / "metrics.json", report)
-        mean = report["mean"]
-        print(f"mean over {len(views)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}")
-    print(f"{seconds:.2f} s a frame; {folder / name}.gif")
+    for split in splits:
+        if split in ("path", "preview"):
+            fly(model, options, folder / split, name, preview=split == "preview")
+        elif scene.has_photos(split):
+            compare(model, options, split, folder / split, name)
+        else:  # poses without photos are there to be flown along
+            film = replace(scene, splits={**scene.splits, "path": scene.splits[split]})
+            write_film(model, film, options, folder / split, name, options.fps)
 
 
 def choose_device(options: EvalOptions) -> torch.device:
@@ -88,11 +87,11 @@ def choose_device(options: EvalOptions) -> torch.device:
     return torch.device("cuda", local_rank()) if device.type == "cuda" else device
 
 
-def choose_views(
+def choose_splits(
     options: EvalOptions, trained: TrainOptions, checkpoint: Checkpoint
-) -> tuple[Scene, str]:
-    """The scene to render, with its photos' places where they are at hand, and the split."""
-    split = options.split or ("path" if options.path else "test")
+) -> tuple[Scene, list[str]]:
+    """The scene, with its photos where they are at hand and wanted, and the splits to render."""
+    split = options.split or ("path" if options.path else None)
     scene = checkpoint.scene
     if split != "path" or scene is None:
         try:
@@ -110,103 +109,172 @@ def choose_views(
                 else replace(files, bounds=scene.bounds, region=scene.region or files.region)
             )
     assert scene is not None
-    if scene.region is None:  # of a checkpoint from before regions
-        cameras = scene.cameras[scene.splits["train"]]
-        region = find_region(cameras, scene.bounds, scene.foreground_only)
-        scene = replace(scene, region=region)
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
-    if split != "path" and not scene.splits.get(split):
-        if options.split:
-            raise UserError(f"{scene.name} has no {split} views; try --split path")
-        split = "path"
-    if split == "path":
-        scene = render_path(scene, options.path, options.n_frames)
-        if options.img_wh is not None:
-            scene = replace(scene, cameras=scene.cameras.resized(*options.img_wh))
     if options.scene_name is None and trained.root_dir:
         scene = replace(scene, name=scene_name(Path(trained.root_dir)))
-    return scene, split
+    if split is not None and split != "path" and not scene.splits.get(split):
+        raise UserError(f"{scene.name} has no {split} views; try --split path")
+    if split is not None:
+        return scene, [split]
+    return scene, ["preview", "test"] if scene.splits.get("test") else ["path"]
 
 
-def render_views(
-    model: Model, split: str, folder: Path, options: EvalOptions
-) -> tuple[list[View], float]:
-    """Render and write each view of the split; returns the views, and seconds per view.
+def fly(model: Model, options: EvalOptions, folder: Path, name: str, preview: bool) -> None:
+    """Plan the flight, and film it."""
+    scene = model.scene
+    n_frames = options.n_frames or max(2, round(options.path_seconds * options.fps))
+    config = PathConfig(
+        options.path,
+        min(n_frames, _PREVIEW_FRAMES) if preview else n_frames,
+        options.path_height,
+        options.path_radius,
+        options.path_roll,
+    )
+    device = str(model.device)
+    # Planned by one process: others might round to another path.
+    path = broadcast_from_rank0(
+        plan_flight(model.renderer, scene, config, device) if is_main_process() else None
+    )
+    assert path is not None
+    width, height = path.cameras.size[0].tolist()
+    size = options.img_wh
+    if preview:
+        factor = min(1.0, _PREVIEW_SIDE / max(width, height))
+        size = max(2, int(width * factor)), max(2, int(height * factor))
+    film = film_scene(scene, path, size)
+    fps = _PREVIEW_FPS if preview else options.fps
+    if is_main_process():
+        write_path(folder, scene, path, fps, np.zeros((0, 3)))
+        for line in path.summary():
+            print(line)
+    write_film(model, film, options, folder, name, fps)
 
-    The processes render a view each at a time; the first one writes them all, and has them all.
+
+def write_film(
+    model: Model, film: Scene, options: EvalOptions, folder: Path, name: str, fps: float
+) -> None:
+    """Render the frames that are missing, and make MP4s and GIFs of them."""
+    indices = film.splits["path"]
+    cameras = film.cameras[indices]
+    checkpoint = Path(options.ckpt_path).stat()
+    identity = [str(Path(options.ckpt_path).resolve()), checkpoint.st_size, checkpoint.st_mtime_ns]
+    job = [identity, cameras.to_dict(), to_dict(model.options.config), options.path]
+    store = FrameStore(folder, len(indices), job)
+    missing = broadcast_from_rank0(store.begin() if is_main_process() else [])
+    if len(missing) < len(indices):
+        print(f"{folder}: {len(indices) - len(missing)} of {len(indices)} frames are there already")
+    near, far = broadcast_from_rank0(
+        film_depth_range(model.renderer, film, cameras, str(model.device))
+        if missing and is_main_process()
+        else (0.0, 1.0)
+    )
+
+    def write(number: int, view: View) -> None:
+        if options.save_depth:
+            write_depth(folder / f"depth_{number:03d}", view.depth, options.depth_format)
+        store.write(number, view, near, far)
+
+    # The path shows the scene as it is on average: none of its frames is a photo.
+    model = replace(model, scene=film, exposure=None)
+    seconds = render_all(model, {number: indices[number] for number in missing}, write)
+    if not is_main_process():
+        return
+    if options.save_depth:
+        write_depth_units(folder, film, options)
+    limits = GifLimits(options.gif_width, round(options.gif_mb * 1e6))
+    gif = write_films(folder, name, store, fps, limits)
+    if missing:
+        print(f"{seconds:.2f} s a frame")
+    print(
+        f"{folder / name}.mp4 and {folder / name}.gif ({gif.width}x{gif.height}, "
+        f"{gif.bytes / 1e6:.1f} MB)"
+    )
+
+
+def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: str) -> None:
+    """Render the views of a split, and measure them against their photos."""
+    scene = model.scene
+    indices = scene.splits[split]
+    if options.img_wh is not None and options.img_wh != tuple(scene.cameras.size[0].tolist()):
+        scene = scene.resized(options.img_wh)
+        model = replace(model, scene=scene)
+    views: dict[int, View] = {}
+
+    def write(number: int, view: View) -> None:
+        write_png(folder / f"{number:03d}.png", view.image)
+        if options.save_depth:
+            write_depth(folder / f"depth_{number:03d}", view.depth, options.depth_format)
+        views[number] = replace(view, depth=view.depth.astype(np.float16))
+
+    seconds = render_all(model, dict(enumerate(indices)), write)
+    if not is_main_process():
+        return
+    for path in folder.glob("*.png"):
+        if path.stem.isdecimal() and int(path.stem) >= len(indices):
+            path.unlink()  # of an earlier evaluation of more views
+    if options.save_depth:
+        write_depth_units(folder, scene, options)
+    rendered = [views[number] for number in range(len(indices))]
+    report, photos = measure(model, split, rendered, name)
+    report["seconds_per_frame"] = round(seconds, 4)
+    report["ckpt_path"] = options.ckpt_path
+    mean = report["mean"]
+    text = f"mean over {len(indices)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}"
+    write_album(folder, rendered, photos, report["views"], f"{name}, {split}: {text}")
+    write_json(folder / "metrics.json", report)
+    print(text)
+    print(f"{seconds:.2f} s a view; {folder / SHEET}, {folder / 'metrics.json'}")
+
+
+def render_all(model: Model, indices: dict[int, int], write: Any) -> float:
+    """Render cameras of the scene, and have each written by the first process; seconds per view.
+
+    The processes render a view each at a time.
+
+    Args:
+        indices: of the cameras, by the numbers that `write` gets.
+        write: (number, view) -> None.
     """
     scene = model.scene
     cameras = scene.cameras.to(model.device)
-    indices = scene.splits[split]
-    views: list[View] = []
+    numbers = list(indices)
     seconds = 0.0
     silent = not is_main_process()
-    with tqdm(total=len(indices), desc="rendering", unit="view", disable=silent) as bar:
-        for start in range(0, len(indices), world_size()):
-            number = start + rank()
-            view = None
-            if number < len(indices):
-                view = render_view(model.renderer, model.exposure, scene, cameras, indices[number])
-            together = [view for view in gather_to_main(view) if view is not None]
-            seconds += max((view.seconds for view in together), default=0.0)
-            for view in together:
-                write_png(folder / f"{len(views):03d}.png", view.image)
-                if options.save_depth:
-                    path = folder / f"depth_{len(views):03d}"
-                    write_depth(path, view.depth, options.depth_format)
-                views.append(replace(view, depth=view.depth.astype(np.float16)))
+    with tqdm(total=len(numbers), desc="rendering", unit="view", disable=silent) as bar:
+        for start in range(0, len(numbers), world_size()):
+            own = None
+            if start + rank() < len(numbers):
+                number = numbers[start + rank()]
+                index = indices[number]
+                own = number, render_view(model.renderer, model.exposure, scene, cameras, index)
+            together = [pair for pair in gather_to_main(own) if pair is not None]
+            seconds += max((view.seconds for _, view in together), default=0.0)
+            for number, view in together:
+                write(number, view)
             bar.update(len(together))
-    if options.save_depth and is_main_process():
-        units = {
-            "unit_in_input_units": scene.units,
-            "background": 0,
-            "format": options.depth_format,
-        }
-        write_json(folder / "depth.json", units)
-    return views, seconds / len(indices)
+    return seconds / max(1, len(numbers))
 
 
-def write_videos(folder: Path, name: str, views: list[View], fps: int) -> None:
-    """GIF and MP4 of the views, of their depth in colour, and in grey (nearer is lighter)."""
-    near, far = depth_range([view.depth for view in views])
-    images = _same_size([view.image for view in views])
-    colours = _same_size([depth_to_colour(view.depth, near, far) for view in views])
-    greys = _same_size([depth_to_grey(view.depth, near, far) for view in views])
-    write_gif(folder / f"{name}.gif", images, fps)
-    write_mp4(folder / f"{name}.mp4", images, fps)
-    write_gif(folder / f"{name}_depth.gif", colours, fps)
-    write_gif(folder / f"{name}_depth_grey.gif", greys, fps)
-
-
-def write_examples(folder: Path, scene: Scene, split: str, rows: list[dict[str, Any]]) -> None:
-    """Write the photos of the worst, a middling and the best view, for a report to compare."""
-    order = sorted(range(len(rows)), key=lambda number: rows[number]["psnr"])
-    for path in (folder / "examples").glob("*_photo.png"):
-        path.unlink()  # of an earlier evaluation
-    for number in {order[0], order[len(order) // 2], order[-1]}:
-        photo = scene.photos([scene.splits[split][number]]).image(0).numpy()
-        write_png(folder / "examples" / f"{number:03d}_photo.png", photo)
-
-
-def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:
-    """Photos of several sizes, cut to what they share: a video has one size."""
-    height, width = np.min([image.shape[:2] for image in images], axis=0)
-    return [np.ascontiguousarray(image[:height, :width]) for image in images]
-
-
-def measure(model: Model, split: str, views: list[View], name: str) -> dict[str, Any]:
-    """Compare the views with their photos, by the protocol of the run."""
+def measure(model: Model, split: str, views: list[View], name: str) -> tuple[dict[str, Any], Any]:
+    """metrics.json of the views, by the protocol of the run; and their photos."""
     scene, options = model.scene, model.options
     photos = scene.photos(scene.splits[split])
     protocol = Protocol(bool(options.encode_appearance), model.exposure is not None)
     rows = measure_split(scene, split, views, photos, protocol)
-    return describe(
+    report = describe(
         *(scene, split, name, views, rows, protocol),
         masked=photos.valid is not None,
         dataset_name=options.dataset_name,
         holdout=options.holdout,
     )
+    return report, photos
+
+
+def write_depth_units(folder: Path, scene: Scene, options: EvalOptions) -> None:
+    """depth.json: what the numbers of the depth files mean."""
+    units = {"unit_in_input_units": scene.units, "background": 0, "format": options.depth_format}
+    write_json(folder / "depth.json", units)
 
 
 if __name__ == "__main__":

@@ -83,18 +83,32 @@ class EvalOptions:
     """points that a network sees at once; halved when memory runs out"""
 
     split: Literal["test", "val", "train", "path"] | None = None
-    """views to render; by default test, or the path where there is no test view at hand"""
+    """views to render; by default a short preview of the path, and the test views where their
+    photos are at hand"""
     path: str | None = None
-    """camera path (implies --split path): spiral, orbit, interp, or a JSON file of cameras; by
-    default orbit around an object, spiral before a forward-facing scene"""
-    n_frames: int = 60
-    """frames of the path"""
-    fps: int = 25
-    """frames per second of the GIF and the MP4"""
+    """camera path (implies --split path): orbit, arc, dome, spiral, trajectory, interp, or a JSON
+    file of cameras; by default the one that suits the photos"""
+    path_seconds: float = 8.0
+    """length of the path"""
+    path_height: float | None = None
+    """degrees, as seen from the subject, that the path is raised above the photos' height"""
+    path_radius: float | None = None
+    """factor on the photos' distance from the subject (on the width, for a spiral)"""
+    path_roll: float = 0.0
+    """degrees clockwise that the photos are to be turned to stand upright, where nothing tells"""
+    n_frames: int | None = None
+    """frames of the path; by default --path_seconds times --fps"""
+    fps: float = 30.0
+    """frames per second of the MP4 and the GIF"""
+    gif_width: int | None = None
+    """width of the GIF at most, in pixels"""
+    gif_mb: float = 8.0
+    """size of the GIF at most, in megabytes: it is made smaller until it fits"""
     scene_name: str | None = None
     """name of the results' folder; by default the name of the root folder"""
     out_dir: str | None = None
-    """folder of the results; by default results/<dataset_name>/<scene_name>"""
+    """folder of the results, one folder in it for each split; by default
+    results/<dataset_name>/<scene_name>"""
     save_depth: bool = False
     """write each view's depth"""
     depth_format: Literal["pfm", "npy", "bytes"] = "pfm"
@@ -107,9 +121,12 @@ class EvalOptions:
     """device; auto takes a GPU where there is one"""
 
     def __post_init__(self) -> None:
-        for name in ("N_samples", "chunk", "n_frames", "fps", "num_gpus"):
+        for name in (
+            *("N_samples", "chunk", "n_frames", "fps", "num_gpus"),
+            *("path_seconds", "path_radius", "gif_width", "gif_mb"),
+        ):
             require_positive(self, name)
-        require(self.fps <= 50, f"--fps must be at most 50 (a GIF's limit), not {self.fps}")
+        require(self.fps <= 120, f"--fps must be at most 120, not {self.fps:g}")
         if self.img_wh is not None:
             require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")
         if self.path is not None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from capture.checks.report import CAMERAS, REPORT, SHEET, print_table
 from capture.config import PrepareConfig
-from capture.judge.report import CAMERAS, REPORT, SHEET, print_table
 from capture.pipeline import prepare
 from capture.solve.tag_scene import NPZ
 from cli import parse

@@ -311,7 +311,7 @@ def read_options() -> TrainOptions:
     """The command line's options, over those of the checkpoint or preset that it names."""
     options = parse_training(sys.argv[1:])
     if options.ckpt_path:
-        kept = read_checkpoint(Path(options.ckpt_path)).options
+        kept = read_checkpoint(Path(options.ckpt_path)).settled_options()
         return parse_training(sys.argv[1:], from_dict(TrainOptions, kept))
     if options.preset:
         return parse_training(sys.argv[1:], from_dict(TrainOptions, PRESETS[options.preset]))

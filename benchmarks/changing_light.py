@@ -21,12 +21,16 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-import eval as evaluation
+from api import load_model
+from benchmarks.record import Recorder, RecordOptions, single
 from cli import parse
+from datasets import load_scene
 from datasets.formats.transforms import View, read_transforms, read_views
 from datasets.photos import read_photo
 from errors import UserError, run_command
-from opt import EvalOptions
+from evaluation.protocol import Protocol, mean_of, measure_split
+from evaluation.views import render_view
+from opt import TrainOptions, from_dict
 from training.checkpoints import read_checkpoint
 from training.distributed.devices import resolve_device
 from writing.files import replacing, write_json
@@ -37,7 +41,7 @@ _FILES = ("transforms.json", *(f"transforms_{split}.json" for split in ("train",
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RecordOptions):
     """Make a scene of changing light, and train on it with and without --encode_appearance."""
 
     root_dir: str
@@ -54,11 +58,13 @@ class Options:
 
 def main() -> None:
     options = parse(Options)
+    recorder = Recorder(options.record)
     root, out = Path(options.root_dir), Path(options.out_dir)
     gains = relight(root, out, options.seed)
     print(f"{out}: {len(gains)} photos, gains {gains.min():.2f} to {gains.max():.2f}")
     if options.steps == 0:
         return
+    values = []
     for name, wanted in (("plain", "false"), ("appearance", "true")):
         run_name = f"changing_light_{name}"
         one_file = (out / "transforms.json").exists()
@@ -74,6 +80,15 @@ def main() -> None:
             f"{name:10}: held-out PSNR {matched:.2f} dB (exposure fitted on the left halves, right "
             f"halves measured), {whole:.2f} dB as rendered"
         )
+        with_or_without = "with" if wanted == "true" else "without"
+        for rule, figure in (("right halves, exposed as fits the left", matched), ("whole", whole)):
+            label = f"{with_or_without} --encode_appearance, {rule}"
+            values.append(single(label, figure, "dB", "quality", 2))
+    recorder.write(
+        f"{root.name}, a random exposure and white balance for each photo, {options.steps} steps",
+        values,
+        seeds=[options.seed],
+    )
 
 
 def relight(root: Path, out: Path, seed: int) -> Float[np.ndarray, "photo 3"]:
@@ -135,25 +150,25 @@ def _write_photo(view: View, target: Path, gain: np.ndarray) -> None:
 
 
 def held_out_psnr(run_name: str) -> tuple[float, float]:
-    """PSNR of a run over the test photos: whole, as rendered, and by --encode_appearance's rule.
+    """PSNR in dB of a run over the test photos: whole, as rendered, and by --encode_appearance's
+    rule.
 
     By both rules for both runs: a rule that fits the exposure helps the plain one too.
     """
-    folder = Path("results") / run_name
-    options = EvalOptions(
-        f"ckpts/{run_name}/last.ckpt", split="test", out_dir=str(folder), accelerator="auto"
+    checkpoint = read_checkpoint(Path("ckpts") / run_name / "last.ckpt")
+    assert checkpoint.scene is not None
+    options = from_dict(TrainOptions, checkpoint.options)
+    trained_in = checkpoint.scene
+    scene = replace(load_scene(options), bounds=trained_in.bounds, region=trained_in.region)
+    model = load_model(checkpoint, options, scene, resolve_device("auto"))
+    cameras, test = scene.cameras.to(model.device), scene.splits["test"]
+    views = [render_view(model.renderer, None, scene, cameras, index) for index in test]
+    photos = scene.photos(test)
+    whole, matched = (
+        mean_of(measure_split(scene, "test", views, photos, Protocol(right_halves)))["psnr"]
+        for right_halves in (False, True)
     )
-    checkpoint = read_checkpoint(Path(options.ckpt_path))
-    trained = evaluation.training_options(options, checkpoint)
-    scene, split = evaluation.choose_views(options, trained, checkpoint)
-    device = resolve_device(options.accelerator)
-    renderer = evaluation.load_renderer(checkpoint, trained, scene, device)
-    views, _ = evaluation.render_views(renderer, None, scene, split, folder, options, device)
-    reports = [
-        evaluation.measure(scene, split, views, replace(trained, encode_appearance=rule), run_name)
-        for rule in (False, True)
-    ]
-    return reports[0]["mean"]["psnr"], reports[1]["mean"]["psnr"]
+    return whole, matched
 
 
 if __name__ == "__main__":

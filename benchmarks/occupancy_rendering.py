@@ -12,28 +12,27 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from api import load_model
+from benchmarks.record import Recorder, RecordOptions, Value, median_of, single
 from cli import parse
 from datasets import load_scene
 from errors import UserError, run_command
-from eval import training_options
 from evaluation.metrics import psnr
 from evaluation.pictures import to_8_bit
 from geometry.rays import image_rays
 from geometry.region import Region
-from models import build_fields, sampler_of
 from models.grids.occupancy import estimate_occupancy
 from models.rendering.hierarchical import HierarchicalRenderer
 from models.rendering.image import ImageRenderer
-from models.rendering.occupancy import OccupancyRenderer
-from opt import EvalOptions
+from models.rendering.occupancy import OccupancyMarchConfig, OccupancyRenderer
+from opt import EvalOptions, TrainOptions, from_dict
 from training.checkpoints import read_checkpoint
 from training.distributed.devices import resolve_device
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RecordOptions):
     """Measure rendering through an occupancy grid."""
 
     ckpt_path: str
@@ -61,33 +60,29 @@ class Options:
 
 def main() -> None:
     options = parse(Options)
+    recorder = Recorder(options.record)
     device = resolve_device(options.accelerator)
     checkpoint = read_checkpoint(Path(options.ckpt_path))
-    trained = training_options(
-        EvalOptions(ckpt_path=options.ckpt_path, root_dir=options.root_dir), checkpoint
+    trained = EvalOptions(options.ckpt_path, options.root_dir).over(
+        from_dict(TrainOptions, checkpoint.options)
     )
-    if trained.N_importance == 0 or sampler_of(trained) != "hierarchical":
-        raise UserError(f"{options.ckpt_path}: has no fine network to compare with")
     scene = load_scene(trained)
-    fields: list[Any] = []
-    for name, field in build_fields(trained, scene).items():
-        weights = checkpoint.state_dict.items()
-        prefix = f"{name}."
-        field.load_state_dict({k.removeprefix(prefix): v for k, v in weights if prefix in k})
-        fields.append(field.to(device).eval())
+    model = load_model(checkpoint, trained, scene, device)
+    two_passes = model.renderer.render
+    if not isinstance(two_passes, HierarchicalRenderer) or two_passes.fine is None:
+        raise UserError(f"{options.ckpt_path}: has no fine network to compare with")
 
     region = Region((0.0, 0.0, 0.0), (options.half,) * 3)
     start = time.perf_counter()
-    occupancy = estimate_occupancy(fields[1], region, options.resolution, device=device)
+    occupancy = estimate_occupancy(two_passes.fine, region, options.resolution, device=device)
     building = time.perf_counter() - start
-    two_passes = HierarchicalRenderer(
-        *(fields[0], fields[1], trained.N_samples, trained.N_importance),
-        *(trained.use_disp, scene.background),
+    config = OccupancyMarchConfig(step=options.step)
+    marching = OccupancyRenderer(
+        two_passes.fine, occupancy, scene.background, config, two_passes.chunk
     )
-    marching = OccupancyRenderer(fields[1], occupancy, scene.background, options.step)
     renderers = {
-        name: ImageRenderer(renderer, renderer.rays_at_once(trained.chunk))
-        for name, renderer in (("two passes", two_passes), ("occupancy", marching))
+        "two passes": model.renderer,
+        "occupancy": ImageRenderer(marching, marching.rays_per_chunk),
     }
 
     test = scene.splits["test"]
@@ -96,20 +91,21 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in renderers}
     quality: dict[str, list[float]] = {name: [] for name in renderers}
     for number, view in enumerate(views):
-        size = tuple(scene.cameras.size[view].tolist())
+        width, height = scene.cameras.size[view].tolist()
         rays = image_rays(cameras, scene.bounds, view)
         for name, render in renderers.items():
             start = time.perf_counter()
-            image = to_8_bit(render(rays).rgb, size)  # waits for the device
+            image = to_8_bit(render(rays).rgb, (width, height))  # waits for the device
             seconds[name].append(time.perf_counter() - start)
             quality[name].append(psnr(image, photos.image(number).numpy()))
 
     share = len(occupancy) / occupancy.mask.numel()
-    print(
-        f"{trained.netdepth}x{trained.netwidth}, {trained.N_samples} + {trained.N_importance} "
-        f"samples against {options.resolution}^3 cells, {100 * share:.1f} % occupied (found in "
-        f"{building:.1f} s), a sample each {options.step:g} cell; {len(views)} test views, {device}"
+    title = (
+        f"{two_passes.N_samples} + {two_passes.N_importance} samples against "
+        f"{options.resolution}^3 cells, {100 * share:.1f} % occupied, a sample each "
+        f"{options.step:g} cell; {len(views)} test views"
     )
+    print(f"{title}; {device}; cells found in {building:.1f} s")
     for name in renderers:
         print(
             f"{name:10} {statistics.median(seconds[name]):7.3f} s a view   "
@@ -119,6 +115,12 @@ def main() -> None:
     ratio = statistics.median(a / b for a, b in pairs)
     change = statistics.mean(quality["occupancy"]) - statistics.mean(quality["two passes"])
     print(f"{ratio:.2f} times as fast, {change:+.3f} dB")
+    values = [single("finding the cells", building, "s", "speed", 1)]
+    for name in renderers:
+        mean = round(statistics.mean(quality[name]), 3)
+        values.append(median_of(f"{name}, a view", seconds[name], "s", "speed", 3))
+        values.append(Value(f"{name}, PSNR", mean, "dB", "quality"))
+    recorder.write(f"a network of two passes, {title}", values)
 
 
 if __name__ == "__main__":

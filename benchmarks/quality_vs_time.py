@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shlex
 import statistics
-import subprocess
-import sys
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,22 +22,21 @@ from typing import Any
 import torch
 from matplotlib import rc_context
 
+from benchmarks.record import Recorder, RecordOptions, Value, median_of
+from benchmarks.support.commands import scene_flags, train_and_evaluate
 from cli import parse
-from datasets.config import DatasetName
 from errors import UserError, run_command
 from learn.figures.style import line_style, new_figure, save_figure, style
 from writing.files import write_bytes
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @dataclass(frozen=True)
-class Options:
+class Options(RecordOptions):
     """Measure quality against training time."""
 
     root_dir: str = ""
     """folder of the scene"""
-    dataset_name: DatasetName = "blender"
+    dataset_name: str = "blender"
     """format of the scene"""
     models: tuple[str, ...] = ("nerf", "voxels")
     """values of train.py's --model, with further flags of it where given: "nerf --netwidth 64" """
@@ -74,6 +70,7 @@ class Run:
 
 def main() -> None:
     options = parse(Options)
+    recorder = Recorder(options.record)
     folder = Path(options.out_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     runs: list[Run] = []
@@ -87,36 +84,24 @@ def main() -> None:
     draw(folder / "psnr.png", runs)
     print_table(options, runs)
     print(f"{folder / 'psnr.csv'}, {folder / 'psnr.png'}")
+    scene = Path(options.root_dir).name if options.root_dir else options.dataset_name
+    flags = f", {options.train_flags}" if options.train_flags else ""
+    recorder.write(
+        f"{scene}{flags}, {options.split} views, quality against training time",
+        summarize(options, runs),
+        seeds=range(options.seeds),
+    )
 
 
 def measure(options: Options, folder: Path, model: str, time: float, seed: int) -> Run:
     """Train and evaluate by the commands, in the folder."""
-    number = options.models.index(model)
-    name = f"{number}-{time:g}s-seed{seed}"
-    scene = ["--dataset_name", options.dataset_name]
-    scene += ["--root_dir", str(Path(options.root_dir).resolve())] if options.root_dir else []
-    flags = shlex.split(f"--model {model} {options.train_flags}")
-    limits = ["--max_time", str(time), "--val_every_steps", str(10**9), "--val_views", "1"]
-    own = ["--seed", str(seed), "--exp_name", name, "--save_top_k", "0", "--no_restart"]
-    call(folder, "train.py", *scene, *flags, *limits, *own)
-    views = f"{name}/views"
-    evaluation = ["--split", options.split, "--out_dir", views]
-    call(folder, "eval.py", "--ckpt_path", f"ckpts/{name}/last.ckpt", *evaluation)
-    report = json.loads((folder / views / "metrics.json").read_text())
-    record = max((folder / "logs" / name).glob("*/run.json"), key=lambda p: p.stat().st_mtime)
-    trained = json.loads(record.read_text())
-    return Run(
-        model, time, seed, trained["seconds"], trained["step"], float(report["mean"]["psnr"])
-    )
-
-
-def call(folder: Path, script: str, *args: str) -> None:
-    """Run a script of the project in the folder. Raises UserError where it fails."""
-    command = [sys.executable, str(ROOT / script), *args]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{script} {shlex.join(args)}: {last}")
+    name = f"{options.models.index(model)}-{time:g}s-seed{seed}"
+    flags = scene_flags(options.dataset_name, options.root_dir)
+    flags += shlex.split(f"--model {model} {options.train_flags}")
+    flags += ["--max_time", str(time), "--val_every_steps", str(10**9), "--val_views", "1"]
+    flags += ["--seed", str(seed), "--save_top_k", "0", "--no_restart"]
+    result = train_and_evaluate(folder, name, flags, ["--split", options.split])
+    return Run(model, time, seed, result.seconds, result.steps, result.psnr)
 
 
 def write_csv(path: Path, runs: list[Run]) -> None:
@@ -137,6 +122,16 @@ def medians(runs: list[Run], model: str) -> dict[float, tuple[float, float]]:
             statistics.median(run.psnr for run in same),
         )
     return result
+
+
+def summarize(options: Options, runs: list[Run]) -> list[Value]:
+    """PSNR of each model after each time, medians over the seeds."""
+    values = []
+    for model in options.models:
+        for time in sorted(options.times):
+            same = [run.psnr for run in runs if (run.model, run.time) == (model, time)]
+            values.append(median_of(f"{model}, PSNR after {time:g} s", same, "dB", "quality"))
+    return values
 
 
 def draw(path: Path, runs: list[Run]) -> None:
@@ -163,7 +158,7 @@ def draw(path: Path, runs: list[Run]) -> None:
 
 def print_table(options: Options, runs: list[Run]) -> None:
     """Medians, and their distance to the first model's."""
-    settings = ", ".join(f"{k} {v}" for k, v in asdict(options).items() if v not in ("", ()))
+    settings = ", ".join(f"{k} {v}" for k, v in asdict(options).items() if k != "record" and v)
     print(f"\n{settings}; {torch.get_num_threads()} threads; medians, dB")
     tables = {model: medians(runs, model) for model in options.models}
     first = tables[options.models[0]]

@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.device import device_name, synchronize
+from benchmarks.record import Recorder, RecordOptions, Value, single
+from benchmarks.support.device import device_name, median_seconds, peak_megabytes
 from cli import parse
 from datasets.demo.scene import spiral_poses
 from datasets.loaders.ray_loader import RayLoader
@@ -35,8 +32,9 @@ from geometry.cameras import make_cameras
 from geometry.rays import Bounds, image_rays
 from geometry.region import Region
 from losses import huber_loss
-from models.parallel import prefer_threads_for_parts
+from models.parallel import use_device
 from models.rendering.image import ImageRenderer
+from models.rendering.renderer import TrainingMode
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
@@ -51,7 +49,7 @@ _CELLS = 4.0  # thickness of its shell where the resolution or the photos change
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(RecordOptions):
     """Measure how steps and views of the voxel field scale."""
 
     resolutions: tuple[int, ...] = (64, 128, 256, 512)
@@ -88,6 +86,7 @@ def main() -> None:
         resolution, photos, shell, seed = options.row.split(",")
         print(json.dumps(measure(options, int(resolution), int(photos), float(shell), int(seed))))
         return
+    recorder = Recorder(options.record)
     middle = options.resolutions[min(1, len(options.resolutions) - 1)]
     few = options.photos[0]
     tables = {
@@ -100,9 +99,18 @@ def main() -> None:
         f"{device_name(resolve_device(options.accelerator))}; medians of {options.rounds} rounds "
         f"of {options.steps} steps, ratios to the first row"
     )
+    values: list[Value] = []
     for name, rows in tables.items():
         if rows:
-            print_table(name, rows, take_turns(options, rows))
+            results = take_turns(options, rows)
+            print_table(name, rows, results)
+            values += summarize(rows, results)
+    recorder.write(
+        f"a ball of voxels, {options.batch_size} rays a step, views of {options.size}x"
+        f"{options.size}, medians of {options.rounds} rounds",
+        list(dict.fromkeys(values)),
+        seeds=range(options.rounds),
+    )
 
 
 Row = tuple[int, int, float]
@@ -147,12 +155,27 @@ def print_table(name: str, rows: list[Row], results: dict[Row, dict[str, float]]
         )
 
 
+def summarize(rows: list[Row], results: dict[Row, dict[str, float]]) -> list[Value]:
+    """The figures of the record."""
+    values = []
+    for row in rows:
+        resolution, photos, _ = row
+        result = results[row]
+        name = f"{resolution}^3, {photos} photos, {result['cells'] / 1e3:.1f}k cells"
+        values += [
+            single(f"{name}, step", 1e3 * result["step"], "ms", "scaling", 1),
+            single(f"{name}, view", 1e3 * result["view"], "ms", "scaling", 1),
+            single(f"{name}, peak", result["megabytes"], "MB", "scaling", 0),
+        ]
+    return values
+
+
 def measure(
     options: Options, resolution: int, photos: int, shell: float, seed: int
 ) -> dict[str, float]:
     """Seconds of a step and of a view, peak memory, cells, samples of a step."""
     device = resolve_device(options.accelerator)
-    prefer_threads_for_parts(device)
+    use_device(device, in_parts=True)
     torch.manual_seed(seed)
     field = ball(resolution, shell).to(device)
     loader = noise(photos, options.size, options.batch_size, seed, device)
@@ -166,34 +189,22 @@ def measure(
 
     def step() -> None:
         batch = next(batches)
-        pictures = renderer.train(batch.rays, 1.0, 0.0, generator)
-        huber_loss(pictures, batch.rgbs).backward()
+        outputs = renderer.render_train(batch.rays, TrainingMode(generator))
+        huber_loss(outputs, batch.rgbs).backward()
         optimizer.step()
         optimizer.zero_grad()
-        samples.append(pictures["voxels"].samples)
+        samples.append(list(outputs.values())[-1].n_samples)
 
-    render = ImageRenderer(renderer, renderer.rays_at_once(0))
+    render = ImageRenderer(renderer, renderer.rays_per_chunk)
     rays = image_rays(loader.cameras, loader.bounds, 0)
     for _ in range(_WARM_UP):
         step()
     result = {
-        "step": seconds(step, options.steps, device),
-        "view": seconds(lambda: render(rays), 3, device),
+        "step": median_seconds(step, options.steps, device),
+        "view": median_seconds(lambda: render(rays), 3, device),
     }
     cells, taken = float(len(field.grid)), statistics.mean(samples)
     return {**result, "megabytes": peak_megabytes(device), "cells": cells, "samples": taken}
-
-
-def seconds(work: Callable[[], object], count: int, device: torch.device) -> float:
-    """The median over `count` calls, after one that is not counted."""
-    times = []
-    for _ in range(count + 1):
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def ball(resolution: int, shell: float) -> VoxelField:
@@ -236,16 +247,6 @@ def noise(count: int, size: int, batch_size: int, seed: int, device: torch.devic
     photos = Photos(pixels, torch.full((count,), size), torch.arange(count + 1) * area)
     bounds = Bounds(2.0, 6.0)
     return RayLoader(photos, cameras, bounds, batch_size, seed=seed, device=device, endless=True)
-
-
-def peak_megabytes(device: torch.device) -> float:
-    """Of the device, or of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage may begin with what the parent process held
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
+from capture.checks.check import check_photos, check_solution, parallax
+from capture.checks.drift import color_drift
+from capture.checks.measure import look_at
+from capture.checks.report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
 from capture.input.files import PHOTOS
 from capture.input.photos import Photo, read_upright
-from capture.judge.check import check_photos, check_solution, parallax
-from capture.judge.drift import color_drift
-from capture.judge.measure import look_at
-from capture.judge.report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
 from capture.output.export import export
 from capture.steps import Steps, own
 from datasets.sparse.model import model_folders, read_model, registered

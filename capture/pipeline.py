@@ -10,12 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from capture.config import PrepareConfig
-from capture.convert import convert
-from capture.input.files import VIDEOS, Source, find_sources
-from capture.input.photos import Photo, load_rgb, mask_file, prepare_photo
-from capture.input.video import sharpest_frames
-from capture.judge.check import (
+from capture.checks.check import (
     FEWEST,
     advise,
     check_photos,
@@ -23,8 +18,21 @@ from capture.judge.check import (
     near_duplicates,
     parallax,
 )
-from capture.judge.drift import color_drift
-from capture.judge.report import CAMERAS, REPORT, SHEET, Load, draw_scene, make_report, write_report
+from capture.checks.drift import color_drift
+from capture.checks.report import (
+    CAMERAS,
+    REPORT,
+    SHEET,
+    Load,
+    draw_scene,
+    make_report,
+    write_report,
+)
+from capture.config import PrepareConfig
+from capture.convert import convert
+from capture.input.files import VIDEOS, Source, find_sources
+from capture.input.photos import Photo, load_rgb, mask_file, prepare_photo
+from capture.input.video import sharpest_frames
 from capture.output.export import RESULTS, export
 from capture.solve.features import turned_on_the_spot
 from capture.solve.solve import Solution, solve

@@ -59,3 +59,17 @@ def render_view(
     depth = surface_distance(output, cameras, scene.bounds, index).cpu().numpy()
     opacity = output.opacity.to(torch.float16).cpu().numpy().reshape(depth.shape)
     return View(image, depth, opacity, time.perf_counter() - start)
+
+
+@torch.no_grad()
+def render_depth(render: ImageRenderer, scene: Scene, cameras: Cameras) -> list[np.ndarray]:
+    """Depth alone of any cameras (height, width), as in View; for planning a path.
+
+    Args:
+        cameras: in scene units, on the device that renders.
+    """
+    maps = []
+    for index in range(len(cameras)):
+        output = render(image_rays(cameras, scene.bounds, index))
+        maps.append(surface_distance(output, cameras, scene.bounds, index).cpu().numpy())
+    return maps

@@ -64,15 +64,6 @@ def focus_point(poses: Poses) -> Float[np.ndarray, "3"]:
     return np.linalg.solve(lhs, rhs)
 
 
-def is_forward_facing(poses: Poses) -> bool:
-    """Whether the cameras look the same way, rather than inwards from around an object.
-
-    The mean of the unit optical axes has length 1 for parallel axes and 0 for a full circle;
-    0.85 belongs to axes spread over a cone of some 45 degrees to each side.
-    """
-    return bool(np.linalg.norm(poses[:, :, 2].mean(0)) > 0.85)
-
-
 def looks_at(poses: Poses, point: Float[np.ndarray, "3"]) -> float:
     """The share of cameras that have `point` before them."""
     return float((((point - poses[:, :, 3]) * -poses[:, :, 2]).sum(1) > 0).mean())

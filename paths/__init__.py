@@ -1,0 +1,1 @@
+"""Camera paths: kinds, what the photos support, free space, files."""

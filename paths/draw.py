@@ -81,16 +81,20 @@ def _draw_side(
     points: Float[np.ndarray, "point 3"] | None,
     reach: float,
 ) -> None:
-    if points is not None and len(points):
-        axes.scatter(*_xy(points @ plane), s=1, color=_POINT, linewidths=0, zorder=0)
     at = photos[:, :, 3] @ plane
+    loop = np.concatenate([frames, frames[:1]])[:, :, 3] @ plane
+    if points is not None and len(points):  # those far behind would make the path a dot
+        places = np.concatenate([at, loop, (path.subject @ plane)[None]])
+        low, high = places.min(0) - 0.4 * reach, places.max(0) + 0.4 * reach
+        shown = points @ plane
+        shown = shown[((shown > low) & (shown < high)).all(1)]
+        axes.scatter(*_xy(shown), s=1, color=_POINT, linewidths=0, zorder=0)
     look = -photos[:, :, 2] @ plane * 0.12 * reach
     axes.quiver(
         *at.T, *look.T, angles="xy", scale_units="xy", scale=1, color=_PHOTO, alpha=0.45,
         width=0.002, headwidth=4,
     )  # fmt: skip
     axes.scatter(*_xy(at), s=9, color=_PHOTO, alpha=0.6, linewidths=0, label="photos")
-    loop = np.concatenate([frames, frames[:1]])[:, :, 3] @ plane
     axes.plot(*loop.T, color=_PATH, linewidth=1.5, label=f"path ({path.kind})")
     some = frames[:: max(1, len(frames) // 12)]
     axes.quiver(
@@ -99,16 +103,13 @@ def _draw_side(
     )  # fmt: skip
     axes.scatter(*_xy(loop[:1]), s=40, color=_PATH, zorder=4, label="first frame")
     if path.support is not None and (path.support < 0.95).any():
-        low = frames[path.support < 0.95, :, 3] @ plane
-        axes.scatter(*_xy(low), s=14, color=_LOW, zorder=3, label="under 95 % seen in two photos")
+        unseen = frames[path.support < 0.95, :, 3] @ plane
+        axes.scatter(
+            *_xy(unseen), s=14, color=_LOW, zorder=3, label="under 95 % seen in two photos"
+        )
     axes.scatter(*_xy(path.subject[None] @ plane), marker="+", s=60, color=_LOW, label="subject")
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.3)
-    if points is not None and len(points):  # points far behind must not make the path a dot
-        places = np.concatenate([at, loop, (path.subject @ plane)[None]])
-        low_corner, high_corner = places.min(0) - 0.2 * reach, places.max(0) + 0.2 * reach
-        axes.set_xlim(low_corner[0], high_corner[0])
-        axes.set_ylim(low_corner[1], high_corner[1])
 
 
 def _xy(places: Float[np.ndarray, "place 2"]) -> tuple[np.ndarray, np.ndarray]:

@@ -61,3 +61,16 @@ class CameraPath:
     distance: Float[np.ndarray, "frame"]
     support: Float[np.ndarray, "frame"] | None
     notes: tuple[str, ...]
+
+    def summary(self) -> list[str]:
+        """Lines that tell a user what kind of path it is, how well photos support it, and what
+        they should know."""
+        text = f"path: {self.kind}, {len(self.cameras)} frames"
+        if self.kind != "file":
+            text += f", at most {self.angle.max():.0f} degrees from a photo"
+        if self.support is not None:
+            text += (
+                f"; two photos or more saw {100 * self.support.mean():.0f} % of what it shows "
+                f"({100 * self.support.min():.0f} % in the worst frame)"
+            )
+        return [text, *self.notes]

@@ -101,6 +101,8 @@ def _ground(
     upright = stand_upright(poses, np.array(scene.up, dtype=float), file_up, config.roll)
     capture = describe_capture(upright.poses)
     capture = replace(capture, up=upright.up)
+    if photos is not None and capture.kind not in _WITHOUT_SUBJECT:
+        capture = replace(capture, subject=_on_surfaces(capture.subject, upright.poses, photos))
     lens, size = _lens(cameras, upright.turns)
     free = None
     # NDC scenes begin at a plane before the cameras: there is no surface beside them.
@@ -111,6 +113,17 @@ def _ground(
     if photos is not None and (scene.forward_facing or capture.kind in _WITHOUT_SUBJECT):
         focus = photos.usual
     return Ground(upright, capture, lens, size, focus, free)
+
+
+def _on_surfaces(
+    subject: Float[np.ndarray, "3"], poses: Poses, photos: PhotoDepth
+) -> Float[np.ndarray, "3"]:
+    """The subject where the photos show it, if that is near where their axes meet."""
+    middle = photos.middle()
+    usual = float(np.median(np.linalg.norm(poses[:, :, 3] - subject, axis=1)))
+    if middle is None or np.linalg.norm(middle - subject) > 0.4 * usual:
+        return subject
+    return middle
 
 
 def _depth_ahead(poses: Poses, subject: Float[np.ndarray, "3"]) -> float:

@@ -10,9 +10,8 @@ from typing import Any
 
 from reporting import pictures
 from reporting.run import Run
+from reporting.shown import STRIP_SIDE, poster, shown_film, shown_picture
 from writing.html.page import data_uri
-
-_LARGEST_GIF = 12_000_000  # bytes; beyond it the MP4 beside it is taken
 
 
 def epoch_ends(run: Run) -> dict[int, int]:
@@ -61,15 +60,16 @@ def describe(
         sliders.append(
             {
                 "name": view.name,
-                "photo": data_uri(photo),
-                "image": data_uri(image),
-                "error": data_uri(error),
+                "photo": shown_picture(photo),
+                "image": shown_picture(image),
+                "error": shown_picture(error),
                 "small": view.photo.shape[1] < 200,
             }
         )
     depth = next((view.depth for view in compared if view.depth is not None), None)
     if depth is not None:
         pictures.write_png(folder / f"{run.name}_depth.png", depth.copy())
+    strip = pictures.strip(folder, run, held_out)
     report = run.capture("capture_report.json")
     return {
         "name": run.name,
@@ -88,10 +88,10 @@ def describe(
         "photos": _embedded(run.photos),
         "contact_sheet": _embedded(run.capture("contact_sheet.png")),
         "cameras": _embedded(run.capture("cameras.png") or pictures.cameras(folder, run)),
-        "strip": _embedded(pictures.strip(folder, run, held_out)),
+        "strip": None if strip is None else shown_picture(strip, STRIP_SIDE),
         "sliders": sliders,
         "depth": _embedded(folder / f"{run.name}_depth.png") if depth is not None else None,
-        "videos": [_video(caption, path) for caption, path in run.videos()],
+        "videos": [_video(caption, path, folder) for caption, path in run.videos()],
         "metrics": run.metrics,
         "results": run.results,
         "epochs": epoch_table(run, epochs),
@@ -138,11 +138,12 @@ def _commands(run: Run) -> list[str]:
 
 
 def _embedded(path: Path | None) -> str | None:
-    return None if path is None else data_uri(path)
+    return None if path is None else shown_picture(path)
 
 
-def _video(caption: str, path: Path) -> dict[str, str]:
-    film = path.with_suffix(".mp4")
-    if path.stat().st_size > _LARGEST_GIF and film.is_file():
-        path = film
-    return {"caption": caption, "uri": data_uri(path), "kind": path.suffix[1:]}
+def _video(caption: str, path: Path, folder: Path) -> dict[str, str | None]:
+    if path.suffix == ".mp4":
+        uri, still = shown_film(path, folder), None if "_depth" in path.stem else poster(path)
+    else:
+        uri, still = data_uri(path), None
+    return {"caption": caption, "uri": uri, "kind": path.suffix[1:], "poster": still}

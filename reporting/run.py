@@ -17,6 +17,9 @@ from training.callbacks.record import CAPTURE, PHOTOS, RUN, SCENE
 from training.callbacks.snapshots import DEPTH_GIF, FOLDER, VIEWS_GIF
 
 COMPARISON = "val/GT_pred_depth"
+# Folders of the evaluation, the best first: what moves, and what was measured.
+METRICS = "metrics.json"
+FLIGHTS, MEASURED = ("path", "preview", "test"), ("test", "val", "train", ".")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class Compared:
 class Run:
     """Everything of a run that a report shows; what is not there is None or empty.
 
-    folder is the newest version_N of its logs; results is the folder of its evaluation.
+    Attributes:
+        folder: the newest version_N of its logs.
+        results: the folder of its evaluation, with a folder for each split.
+        measured: that of the split that was measured.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Run:
     record: dict[str, Any]
     scene: Scene | None
     results: Path | None
+    measured: Path | None
     metrics: dict[str, Any] | None
 
     @property
@@ -106,10 +113,10 @@ class Run:
     def compared(self) -> list[Compared]:
         """Views beside their photos: those that evaluation left, else the one of validation."""
         found = []
-        if self.results is not None:
-            for path in sorted((self.results / "examples").glob("*_photo.png")):
+        if self.measured is not None:
+            for path in sorted((self.measured / "examples").glob("*_photo.png")):
                 number = path.name.split("_")[0]
-                image = _existing(self.results / f"{number}.png")
+                image = _existing(self.measured / f"{number}.png")
                 if image is not None:
                     rows = (self.metrics or {}).get("views", [])
                     known = int(number) < len(rows)
@@ -122,12 +129,15 @@ class Run:
         return found
 
     def videos(self) -> list[tuple[str, Path]]:
-        """Captions and files of what moves."""
+        """Captions and files of what moves: the flight, or its preview, and their depth."""
         found = []
-        if self.results is not None:
-            for path in sorted(self.results.glob("*.gif")):
-                kind = "depth" if "_depth" in path.stem else "rendered views"
-                found.append((f"{kind} ({path.name})", path))
+        flight = next(
+            (f for f in FLIGHTS if self.results and any((self.results / f).glob("*.mp4"))), None
+        )
+        if flight is not None and self.results is not None:
+            for path in sorted((self.results / flight).glob("*.mp4")):
+                depth = path.stem.endswith("_depth")
+                found.append((f"{flight}: depth, red is near" if depth else f"the {flight}", path))
         for name, caption in (
             (VIEWS_GIF, "novel views along the test cameras"),
             (DEPTH_GIF, "their depth, nearer is lighter"),
@@ -166,13 +176,18 @@ def load_run(name: str, logs: Path, results: Path | None) -> Run:
     scene_values = _read_json(chain[-1] / SCENE)
     scene = Scene.from_dict(scene_values) if scene_values else None
     folder = results or _results_folder(record)
-    metrics = _read_json(folder / "metrics.json") if folder is not None else {}
-    measured = metrics.get("ckpt_path")
-    if results is None and measured and Path(measured).parent.name != name:
-        folder, metrics = None, {}  # the evaluation there is another run's
-    if folder is not None and not any(folder.glob("*.gif")) and not metrics:
+    measured = None
+    if folder is not None:
+        splits = (folder / split for split in MEASURED)
+        measured = next((split for split in splits if (split / METRICS).is_file()), None)
+    metrics = {} if measured is None else _read_json(measured / METRICS)
+    checkpoint = metrics.get("ckpt_path")
+    if results is None and checkpoint and Path(checkpoint).parent.name != name:
+        folder, measured, metrics = None, None, {}  # the evaluation there is another run's
+    if folder is not None and not any(folder.rglob("*.mp4")) and not metrics:
         folder = None
-    return Run(name, chain[-1], read_log(chain), record, scene, folder, metrics or None)
+    log = read_log(chain)
+    return Run(name, chain[-1], log, record, scene, folder, measured, metrics or None)
 
 
 def _results_folder(record: dict[str, Any]) -> Path | None:

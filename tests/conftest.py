@@ -12,8 +12,8 @@ import tests.typecheck  # noqa: F401  (the hook below names it)
 
 install_import_hook(
     [
-        *("datasets", "models", "training", "metrics", "writing"),
-        *("capture", "imagefit", "rayplot", "figures"),
+        *("geometry", "datasets", "models", "losses", "paths", "evaluation", "training"),
+        *("writing", "capture", "learn", "reporting"),
     ],
     "tests.typecheck.check",
 )

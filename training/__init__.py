@@ -1,1 +1,1 @@
-"""What goes on around a training step: optimizer, clock, progress, checkpoints."""
+"""Training: the Trainer and its callbacks, optimizers, processes, checkpoints."""

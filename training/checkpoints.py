@@ -78,6 +78,13 @@ class Checkpoint:
     from_nerf_pl: bool
     recipe: dict[str, Any] | None = None
 
+    def settled_options(self) -> dict[str, Any]:
+        """The options, with what was detected in the photos decided as it was then: another rule
+        of detection must not move the cameras of a trained scene."""
+        if self.scene is None or self.options.get("spheric_poses") is not None:
+            return self.options
+        return {**self.options, "spheric_poses": not self.scene.forward_facing}
+
     def part(self, name: str) -> dict[str, Tensor]:
         """The weights of one part of the system, by their names within it."""
         prefix = f"{name}."

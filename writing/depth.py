@@ -62,6 +62,18 @@ def depth_to_grey(depth: Depth, near: float, far: float) -> UInt8[np.ndarray, "h
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
+def grey_of_depth(depth: Depth, near: float, far: float) -> UInt8[np.ndarray, "height width 3"]:
+    """A grey image that keeps depth: 255 at `near`, 1 at `far`, 0 where there is no surface."""
+    grey = ((1.5 + 254 * nearness(depth, near, far)) * (depth > 0)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def colour_of_grey(grey: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    """The colours of `depth_to_colour` for an image of `grey_of_depth`."""
+    colour = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    return colour * (grey > 0)[..., None]
+
+
 def nearness(depth: Depth, near: float, far: float) -> Float[np.ndarray, "height width"]:
     """1 at `near` and before it, 0 at `far` and beyond."""
     depth = np.nan_to_num(depth.astype(np.float32), posinf=far)

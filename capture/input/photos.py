@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps
 
+from capture.checks.measure import Look, look_at
 from capture.input.files import Source
-from capture.judge.measure import Look, look_at
 from errors import UserError
 from writing.files import replacing
 

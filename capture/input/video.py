@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
+from capture.checks.measure import sharpness
 from capture.input.photos import save
-from capture.judge.measure import sharpness
 from errors import UserError
 
 # FFmpeg's own words on a damaged file, which mean nothing to a user, stay away.

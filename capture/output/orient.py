@@ -12,17 +12,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from geometry.capture_kind import CaptureKind, capture_kind
 from geometry.poses import (
     Poses,
     average_pose,
     focus_point,
-    is_forward_facing,
-    looks_at,
     normalize,
     up_direction,
 )
-
-Kind = Literal["forward-facing", "360", "outward"]
 
 _PLANE_SHARE = 0.2  # of the points must lie in the dominant plane
 _PLANE_ANGLE = 30.0  # degrees that its normal may differ from the cameras' up
@@ -33,12 +30,12 @@ class Placement:
     """How a scene lies.
 
     Attributes:
-        kind: "forward-facing", "360" (around a subject) or "outward" (a look around a room).
+        kind: of capture, by what the cameras do.
         to_scene: similarity from the solver's coordinates to the scene's.
         up_from: "plane" (a floor or table) or "cameras".
     """
 
-    kind: Kind
+    kind: CaptureKind
     to_scene: Float[np.ndarray, "4 4"]
     up_from: Literal["plane", "cameras"]
 
@@ -53,18 +50,16 @@ def place(poses: Poses, points: Float[np.ndarray, "point 3"]) -> Placement:
     up = up_direction(poses)
     plane = dominant_plane(points, up)
     up_from: Literal["plane", "cameras"] = "cameras"
-    kind: Kind = "forward-facing" if is_forward_facing(poses) else "360"
-    if plane is not None and kind == "360":
+    kind = capture_kind(poses)
+    if plane is not None and kind != "forward-facing":
         # A wall behind a forward-facing scene must not tilt it; a floor under a walk levels it.
         up, up_from = plane, "plane"
     if kind == "forward-facing":
         centre = _subject_ahead(poses, points)
     else:
-        centre = focus_point(poses)
-        if looks_at(poses, centre) < 0.5:
-            kind, centre = "outward", poses[:, :, 3].mean(0)
+        centre = poses[:, :, 3].mean(0) if kind == "trajectory" else focus_point(poses)
     scale = float(np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean())
-    if kind == "outward":
+    if kind == "trajectory":
         scale = float(np.median(np.linalg.norm(points - centre, axis=1)))
 
     z = normalize(up)

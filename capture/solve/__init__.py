@@ -1,0 +1,1 @@
+"""Poses: features and mapping with pycolmap, or printed tags."""

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from capture.checks.check import FEWEST, Verdict, advise, check_photos
+from capture.checks.report import draw_scene, make_report, write_report
 from capture.input.photos import Photo, load_rgb
-from capture.judge.check import FEWEST, Verdict, advise, check_photos
-from capture.judge.report import draw_scene, make_report, write_report
 from capture.output.export import Exported, export
 from capture.output.orient import Placement
 from capture.solve.aruco import (
@@ -27,7 +27,7 @@ from capture.solve.aruco import (
 )
 from datasets.sparse.model import OPENCV_TO_OPENGL
 from errors import UserError
-from geometry.poses import is_forward_facing
+from geometry.capture_kind import capture_kind
 from writing.files import replacing
 
 NPZ = "scene.npz"
@@ -76,10 +76,8 @@ def make_tag_scene(
     model = tag_model(camera, poses, corners, tag_size)
     centres = [-pose.rotation.T @ pose.translation for pose in poses.values()]
     distance = np.linalg.norm(centres, axis=1)
-    backward = np.stack([-pose.rotation[2] for pose in poses.values()])
-    looks = np.zeros((len(poses), 3, 4))
-    looks[:, :, 2] = backward
-    kind = "forward-facing" if is_forward_facing(looks) else "360"
+    rotations = [pose.rotation.T @ OPENCV_TO_OPENGL for pose in poses.values()]
+    c2w = np.concatenate([np.stack(rotations), np.stack(centres).reshape(-1, 3, 1)], axis=2)
     # What is photographed stands on the tag or beside it: half as near, half as far again.
     bounds = np.tile([0.5 * distance.min(), 1.5 * distance.max()], (len(poses), 1))
     exported = export(
@@ -87,7 +85,7 @@ def make_tag_scene(
         lambda name: (load_rgb(work / "images" / name), None),
         root,
         work,
-        placement=Placement("360" if kind == "360" else "forward-facing", np.eye(4), "plane"),
+        placement=Placement(capture_kind(c2w), np.eye(4), "plane"),
         bounds=bounds,
     )
     write_npz(root / NPZ, exported, root / "images")

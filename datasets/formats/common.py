@@ -13,13 +13,13 @@ from datasets.scene import Scene, scene_name
 from datasets.sparse.model import observations_beside
 from errors import UserError
 from geometry.cameras import Cameras, make_cameras
+from geometry.capture_kind import describe_capture
 from geometry.ndc import NDC
 from geometry.poses import (
     Poses,
     apply,
     average_pose,
     focus_point,
-    is_forward_facing,
     world_up,
 )
 from geometry.rays import Bounds
@@ -100,9 +100,9 @@ def faces_forward(poses: Poses, config: SceneConfig, name: str) -> bool:
     """Whether the capture is put into NDC: as --spheric_poses says, or as the cameras tell."""
     if config.spheric_poses is not None:
         return not config.spheric_poses
-    forward = is_forward_facing(poses)
-    print(f"{name}: {'forward-facing' if forward else 'taken around a subject'}")
-    return forward
+    capture = describe_capture(poses)
+    print(f"{name}: {capture}")
+    return capture.kind == "forward-facing"
 
 
 def orient(photo: Path, declared: tuple[float, float]) -> tuple[tuple[int, int], bool]:

@@ -1,0 +1,1 @@
+"""Cells over a region: lattices, traversal by rays, occupancy, interpolation."""

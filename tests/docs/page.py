@@ -1,4 +1,4 @@
-"""Pages of docs/ as tests use them: their blocks of code, and a copy of the project to try them in."""
+"""Pages of docs/ as tests use them: their blocks of code, and a copy of the project to try them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ DOCS = ROOT / "docs"
 
 def blocks(page: Path, language: str = "") -> list[str]:
     """The fenced blocks of a page in this language, in their order."""
-    pattern = rf"^```{language}\n(.*?)^```$"
-    return re.findall(pattern, page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    pattern = r"^```(\w*)\n(.*?)^```$"
+    found = re.findall(pattern, page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [text for own, text in found if own == language]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -44,13 +45,16 @@ def copy_project(to: Path) -> Path:
     return to
 
 
-def insert_line(file: Path, after: str, line: str) -> None:
-    """Put a line behind the one that holds `after`, with its indentation."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    number = next(i for i, own in enumerate(lines) if after in own)
-    blank = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
-    lines.insert(number + 1, blank + line)
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def apply_diff(file: Path, diff: str) -> None:
+    """Change a file as the hunks of a diff say; each must fit in one place."""
+    text = file.read_text(encoding="utf-8")
+    for hunk in diff.split("@@\n"):
+        lines = hunk.splitlines(keepends=True)
+        old = "".join(line[1:] for line in lines if not line.startswith("+"))
+        new = "".join(line[1:] for line in lines if not line.startswith("-"))
+        assert text.count(old) == 1, f"{file.name} has not once:\n{old}"
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

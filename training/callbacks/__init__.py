@@ -1,0 +1,1 @@
+"""Lightning callbacks: clock, growth, hooks, checkpoints, records, snapshots."""

@@ -1,0 +1,1 @@
+"""Devices, the processes of a run, and how they are started."""

@@ -1,0 +1,1 @@
+"""Optimizers, their options, and Adam for sparse gradients."""

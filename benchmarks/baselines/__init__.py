@@ -1,0 +1,1 @@
+"""Ours against the usual implementation of the same thing."""
