@@ -1,13 +1,18 @@
 # make demo   sets up, makes its own scene, trains, renders, prints where the GIF is
 # make test   sets up, checks style and types, runs the tests
+# make smoke  sets up, runs the quick tests, in two minutes
+# make fuzz   sets up, loads damaged files for SECONDS=600
 # make setup  the set-up alone
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+SMOKE := tests/geometry tests/models/grids tests/models/rendering tests/evaluation tests/paths \
+  tests/writing tests/docs/test_links.py tests/docs/test_package.py tests/test_architecture.py
+SECONDS ?= 600
 DEMO_FLAGS := --model voxels --max_time 50
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test smoke fuzz lint clean
 
 setup: $(STAMP)
 
@@ -32,6 +37,13 @@ lint: setup
 # leave the cores to one another while they wait.
 test: lint
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
+
+# What is quick and touches every room.
+smoke: setup
+	OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile $(SMOKE)
+
+fuzz: setup
+	$(PY) -m tests.fuzz --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

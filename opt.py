@@ -23,8 +23,7 @@ class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
     """Train a neural radiance field on a scene with known camera poses."""
 
     model: str = "nerf"
-    """the field: the paper's network (nerf), TensoRF's planes and lines (tensorf), or a sparse
-    voxel table that trains in a minute (voxels)"""
+    """the field; docs/commands.md lists the models, and each model's --help its own options"""
     config: Any = None
     """the model's own options; by default all as ModelSpec.config has them"""
     preset: Literal["cs180"] | None = None
@@ -32,15 +31,15 @@ class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
     perturb: float = 1.0
     """how far the samples of a training ray are shifted at random within their intervals"""
     noise_std: float = 1.0
-    """standard deviation of the noise that is added to sigma in training; for nerf, and for voxels
-    of a place (not of an object before a blank background)"""
+    """standard deviation of the noise that is added to sigma in training; voxels take it in a place
+    alone, not of an object before a blank background"""
     encode_appearance: bool | None = None
     """give each training photo its own exposure and colours, and measure held-out photos by
     exposing them as fits their left half; by default, voxels of a place (not of an object before a
     blank background) are trained so, and held-out views exposed as photos nearby lead to expect"""
 
     loss_type: Literal["mse", "huber"] | None = None
-    """loss; by default mse for nerf and tensorf, huber for voxels"""
+    """loss; by default the model's own (huber for voxels, mse for the others)"""
 
     def __post_init__(self) -> None:
         SceneConfig.__post_init__(self)

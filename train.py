@@ -47,12 +47,13 @@ from training.distributed.processes import (
     silence_other_ranks,
     world_size,
 )
-from training.optim.config import DEFAULT_LR
 from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
 from training.resume import start_from
 from training.trainer import make_run, steps_per_epoch
 from training.validation import validate_whole
 
+# Learning rate of photos' exposures, where --lr is not given.
+_EXPOSURE_LR = 5e-4
 # Training rays that a model's prepare hook is shown.
 _PREPARE_RAYS = 1 << 16
 # One depth-supervision ray pair per so many training rays.
@@ -122,12 +123,12 @@ class NeRFSystem(LightningModule):
     def configure_optimizers(self) -> Any:
         groups: list[dict[str, Any]] = []
         if self.appearance is not None:
-            groups = self.appearance.parameter_groups(self.options.lr or DEFAULT_LR)
+            groups = self.appearance.parameter_groups(self.options.lr or _EXPOSURE_LR)
         if self.spec.grows:
             return growing_optimizer(self.fields["nerf_coarse"], self.options, groups)
         of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
         fields = {"name": "fields", "params": of_fields}
-        optimizer = make_optimizer([fields, *groups], self.options)
+        optimizer = make_optimizer([fields, *groups], self.options, self.spec.lr)
         steps = len(self.train_dataloader())
         total_steps = self.options.max_steps or self.options.num_epochs * steps
         scheduler = make_scheduler(optimizer, self.options, steps, total_steps)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api import load_model
-from benchmarks.record import Recorder, RecordOptions, Value, median_of, single
+from benchmarks.record import Recorder, RecordOptions, median_of, single
 from cli import parse
 from datasets import load_scene
 from errors import UserError, run_command
@@ -117,9 +117,9 @@ def main() -> None:
     print(f"{ratio:.2f} times as fast, {change:+.3f} dB")
     values = [single("finding the cells", building, "s", "speed", 1)]
     for name in renderers:
-        mean = round(statistics.mean(quality[name]), 3)
+        mean = statistics.mean(quality[name])
         values.append(median_of(f"{name}, a view", seconds[name], "s", "speed", 3))
-        values.append(Value(f"{name}, PSNR", mean, "dB", "quality"))
+        values.append(single(f"{name}, PSNR", mean, "dB", "quality", 3))
     recorder.write(f"a network of two passes, {title}", values)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.record import Recorder, RecordOptions, Value, median_of
-from benchmarks.support.commands import Result, scene_flags, train_and_evaluate
+from benchmarks.support.commands import Result, scene_flags, scene_title, train_and_evaluate
 from cli import parse
 from errors import require, run_command
 
@@ -74,7 +74,10 @@ def main() -> None:
         title(options),
         values,
         seeds=options.seeds,
-        commands=[done.command for r in results[:1] for done in (r.train, r.evaluate)],
+        commands=[
+            done.command.replace(str(Path(options.root_dir).absolute()), options.root_dir)
+            for done in (results[0].train, results[0].evaluate)
+        ],
         output=[result.train.last_line for result in results],
     )
 
@@ -87,7 +90,7 @@ def measure(options: Options, folder: Path, seed: int) -> Result:
         train += [] if limit is None else [f"--{name}", f"{limit:g}"]
     train += ["--seed", str(seed), *shlex.split(options.train_flags)]
     evaluation = ["--split", options.split, *shlex.split(options.eval_flags)]
-    scene = Path(options.root_dir).resolve().name if options.root_dir else options.dataset_name
+    scene = scene_title(options.dataset_name, options.root_dir)
     name = f"{scene}-{options.model}-seed{seed}"
     return train_and_evaluate(folder, name, train, evaluation)
 
@@ -108,7 +111,7 @@ def summarize(results: list[Result], split: str) -> list[Value]:
 
 def title(options: Options) -> str:
     """What the page calls it."""
-    scene = Path(options.root_dir).name if options.root_dir else options.dataset_name
+    scene = scene_title(options.dataset_name, options.root_dir)
     limits = [f"{options.max_time:g} s"] if options.max_time is not None else []
     limits += [f"{options.max_steps} steps"] if options.max_steps is not None else []
     flags = f", {options.train_flags}" if options.train_flags else ""

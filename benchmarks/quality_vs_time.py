@@ -23,7 +23,7 @@ import torch
 from matplotlib import rc_context
 
 from benchmarks.record import Recorder, RecordOptions, Value, median_of
-from benchmarks.support.commands import scene_flags, train_and_evaluate
+from benchmarks.support.commands import scene_flags, scene_title, train_and_evaluate
 from cli import parse
 from errors import UserError, run_command
 from learn.figures.style import line_style, new_figure, save_figure, style
@@ -84,7 +84,7 @@ def main() -> None:
     draw(folder / "psnr.png", runs)
     print_table(options, runs)
     print(f"{folder / 'psnr.csv'}, {folder / 'psnr.png'}")
-    scene = Path(options.root_dir).name if options.root_dir else options.dataset_name
+    scene = scene_title(options.dataset_name, options.root_dir)
     flags = f", {options.train_flags}" if options.train_flags else ""
     recorder.write(
         f"{scene}{flags}, {options.split} views, quality against training time",

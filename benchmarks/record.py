@@ -5,7 +5,7 @@ of all of them. A script's options inherit RecordOptions, and its main does
 
     recorder = Recorder(options.record)  # before the measurement: notes commit and machine
     ...
-    recorder.write("what was measured", [Value("PSNR", 33.6, "dB", "quality")], seeds=[0])
+    recorder.write("what was measured", [single("PSNR", psnr, "dB", "quality")], seeds=[0])
 """
 
 from __future__ import annotations

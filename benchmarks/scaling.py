@@ -104,11 +104,11 @@ def main() -> None:
         if rows:
             results = take_turns(options, rows)
             print_table(name, rows, results)
-            values += summarize(rows, results)
+            values += summarize(name, rows, results)
     recorder.write(
         f"a ball of voxels, {options.batch_size} rays a step, views of {options.size}x"
         f"{options.size}, medians of {options.rounds} rounds",
-        list(dict.fromkeys(values)),
+        values,
         seeds=range(options.rounds),
     )
 
@@ -155,13 +155,14 @@ def print_table(name: str, rows: list[Row], results: dict[Row, dict[str, float]]
         )
 
 
-def summarize(rows: list[Row], results: dict[Row, dict[str, float]]) -> list[Value]:
-    """The figures of the record."""
+def summarize(table: str, rows: list[Row], results: dict[Row, dict[str, float]]) -> list[Value]:
+    """The figures of a table, for the record."""
     values = []
     for row in rows:
         resolution, photos, _ = row
         result = results[row]
-        name = f"{resolution}^3, {photos} photos, {result['cells'] / 1e3:.1f}k cells"
+        name = f"against {table}: {resolution}^3, {photos} photos, "
+        name += f"{result['cells'] / 1e3:.1f}k cells"
         values += [
             single(f"{name}, step", 1e3 * result["step"], "ms", "scaling", 1),
             single(f"{name}, view", 1e3 * result["view"], "ms", "scaling", 1),

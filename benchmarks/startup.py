@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.record import Recorder, RecordOptions, median_of
-from benchmarks.support.commands import run_script, scene_flags
+from benchmarks.support.commands import run_script, scene_flags, scene_title
 from cli import parse
 from errors import require, run_command
 from models import model_dict
@@ -61,7 +61,7 @@ def main() -> None:
             median_of(f"{model}, to the end of the first step", first[model], "s", "start-up"),
             median_of(f"{model}, whole command with one step", whole[model], "s", "start-up"),
         ]
-    scene = Path(options.root_dir).name if options.root_dir else options.dataset_name
+    scene = scene_title(options.dataset_name, options.root_dir)
     recorder.write(f"train.py on {scene}, {options.rounds} starts", values)
 
 

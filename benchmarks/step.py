@@ -5,7 +5,8 @@
 Real steps of a trained field, of any model, under Lightning's Trainer and with train.py's
 callbacks that work at each step: casting rays, the forward pass with its loss, the backward pass,
 the optimizer and the model's own hooks are timed within them; the rest is Lightning's. Learning
-rates are zero and the field does not grow, so that all steps are alike.
+rates are zero and the field does not grow, so that all steps are alike. On a GPU each part waits
+for the device, which training does not: the parts tell more than their sum.
 `python -m benchmarks.voxels.forward` looks into the forward pass of the voxel field.
 """
 

@@ -36,10 +36,6 @@ def load_scene(config: SceneConfig) -> Scene:
         raise UserError(f"--dataset_name {config.dataset_name}: not one of {known}")
     scene = apply_object_masks(dataset_dict[config.dataset_name](config), config)
     cameras = scene.cameras[scene.splits["train"]]
-    region = find_region(cameras, scene.bounds, scene.foreground_only, near_is_known(config))
+    near_is_known = config.near is not None or scene.near_is_known
+    region = find_region(cameras, scene.bounds, scene.foreground_only, near_is_known)
     return replace(scene, region=region)
-
-
-def near_is_known(config: SceneConfig) -> bool:
-    """Whether the near bound is measured: transforms.json says nothing about it, the others do."""
-    return config.near is not None or config.dataset_name != "transforms"

@@ -33,6 +33,7 @@ class Scene:
         foreground_only: there is nothing but an object near the cameras' focus; otherwise the
             scene goes on behind it.
         region: the box that a field with a grid covers; None before it is found.
+        near_is_known: the files say how near things are; otherwise the bounds are a guess.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
         observations: reads the points of a sparse model, where there is one. Training alone needs
@@ -49,6 +50,7 @@ class Scene:
     region: Region | None = None
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    near_is_known: bool = True
     observations: Callable[[], SparseObservations | None] = lambda: None
 
     def photos(self, indices: list[int], alpha: bool = False) -> Photos:

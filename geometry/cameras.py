@@ -145,7 +145,10 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.c2w)
 
-    def __getitem__(self, indices: list[int] | slice) -> Cameras:
+    def __getitem__(self, indices: int | list[int] | slice) -> Cameras:
+        """Some of the cameras; of one index, a set of one."""
+        if isinstance(indices, int):
+            indices = [indices]
         return Cameras(self.c2w[indices], self.intrinsics[indices], self.size[indices])
 
     def to(self, device: torch.device | str) -> Cameras:

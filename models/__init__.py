@@ -1,16 +1,20 @@
-"""The models by name. A new one is one folder or file, and one line here."""
+"""The models by name. A new one is one folder or file with a SPEC, and one line here."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from errors import UserError
 
-from . import nerf, tensorf, voxels
 from .spec import ModelSpec
 
 model_dict: dict[str, ModelSpec] = {
-    "nerf": nerf.SPEC,
-    "tensorf": tensorf.SPEC,
-    "voxels": voxels.SPEC,
+    name: import_module(f"models.{name}").SPEC
+    for name in (
+        "nerf",
+        "tensorf",
+        "voxels",
+    )
 }
 
 

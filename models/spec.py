@@ -71,6 +71,7 @@ class ModelSpec:
             takes for other options of evaluation than those of the training.
         loss: --loss_type by default.
         batch_size: rays of a step by default.
+        lr: --lr by default, of a model that does not grow; one that does has its own rates.
         grows: the field is a GrowingField: LazyAdam with rates and a decay of its own, pass after
             pass over the photos without epochs.
         adapts_batch: config -> the number of rays follows the samples that they take
@@ -98,6 +99,7 @@ class ModelSpec:
     convert: Callable[..., Fields] = _same
     loss: str = "mse"
     batch_size: int = 1024
+    lr: float = 5e-4
     grows: bool = False
     adapts_batch: Callable[[Any], bool] = lambda config: False
     random_background: bool = False

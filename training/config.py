@@ -15,9 +15,8 @@ class RunConfig:
     """How long a run is, on what it runs, and what is kept of it."""
 
     batch_size: int | None = None
-    """rays per step and process: N processes take N times as many in a step; by default 1024, for
-    tensorf 4096 (on a CPU fewer while empty space is not yet known), and for voxels as many as make
-    a set number of samples"""
+    """rays per step and process: N processes take N times as many in a step; by default the
+    model's own (1024 for nerf); fields that grow take as many as make a set number of samples"""
     num_epochs: int = 16
     """passes over all training pixels; no limit where --max_steps or --max_time sets one"""
     max_steps: int | None = None

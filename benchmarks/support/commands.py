@@ -115,4 +115,9 @@ def _newest(folder: Path, name: str) -> Any:
 def scene_flags(dataset_name: str, root_dir: str) -> list[str]:
     """Flags of train.py for a scene; its folder as an absolute path, as runs have their own."""
     flags = ["--dataset_name", dataset_name]
-    return flags + (["--root_dir", str(Path(root_dir).resolve())] if root_dir else [])
+    return flags + (["--root_dir", str(Path(root_dir).absolute())] if root_dir else [])
+
+
+def scene_title(dataset_name: str, root_dir: str) -> str:
+    """What a record calls the scene: its folder's name, or the format of a scene without one."""
+    return Path(root_dir).name if root_dir else dataset_name

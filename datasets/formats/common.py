@@ -92,6 +92,7 @@ def captured_scene(
         bounds=bounds,
         to_input=to_input,
         up=up,
+        near_is_known=depth_range is not None,
         observations=partial(observations_beside, root, poses, to_input),
     ).resized(config.img_wh)
 

@@ -47,7 +47,7 @@ def test_the_page_s_format_is_trained_on(project: Path):
     done = run(project, *train, "--resolution", "24", "--max_steps", "120")
     assert done.returncode == 0, done.stderr
     assert "capture: 8 photos to train on" in done.stdout
-    done = run(project, *evaluate)
+    done = run(project, *evaluate, "--split", "test")
     assert done.returncode == 0, done.stderr
     (metrics,) = (project / "results").rglob("metrics.json")
     assert json.loads(metrics.read_text())["mean"]["psnr"] > 15

@@ -43,7 +43,7 @@ def test_the_page_s_field_learns(project: Path):
     assert "--resolution" in other
     done = run(project, *train, *SMALL, *SHORT)
     assert done.returncode == 0, done.stderr
-    done = run(project, *evaluate, "--n_frames", "2")
+    done = run(project, *evaluate, "--split", "test")
     assert done.returncode == 0, done.stderr
     (metrics,) = (project / "results").rglob("metrics.json")
     found = json.loads(metrics.read_text())["mean"]["psnr"]

@@ -26,8 +26,8 @@ OPTIONS = {
     "plot_rays.py": PlotOptions,
     "report.py": ReportOptions,
 }
-# Their commands are those of another version, or their models and formats are the page's own.
-OTHERS = ("earlier-figures.md", "add-a-field.md", "add-a-dataset.md", "benchmarks.md")
+# Commands of records are those of their commits; models and formats here are the page's own.
+OTHERS = ("add-a-field.md", "add-a-dataset.md", "benchmarks.md")
 
 
 def anchors(page: Path) -> set[str]:

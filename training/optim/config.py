@@ -7,8 +7,6 @@ from typing import Literal
 
 from errors import require
 
-DEFAULT_LR = 5e-4
-
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -19,8 +17,8 @@ class OptimizerConfig:
     )
     """optimizer"""
     lr: float | None = None
-    """learning rate; by default 5e-4 for nerf; for the others that of their network (tensorf 1e-3,
-    voxels 3e-3), which the tables' rates keep their proportion to"""
+    """learning rate; by default the model's own (5e-4 for the paper's network). Of a field that
+    grows it is that of its network, and the tables' rates keep their proportion to it"""
     momentum: float = 0.9
     """momentum (sgd, rmsprop)"""
     weight_decay: float = 0.0

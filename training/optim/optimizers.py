@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
 
 from models.field import GrowingField
 
-from .config import DEFAULT_LR, OptimizerConfig
+from .config import OptimizerConfig
 from .lazy_adam import LazyAdam
 
 _EPS = 1e-8
@@ -35,11 +35,17 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def make_optimizer(
-    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]], config: OptimizerConfig
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
+    config: OptimizerConfig,
+    default_lr: float,
 ) -> Optimizer:
-    """The optimizer of --optimizer; a group of parameters may bring its own "lr" (torch's way)."""
+    """The optimizer of --optimizer; a group of parameters may bring its own "lr" (torch's way).
+
+    Args:
+        default_lr: of the model, where --lr is not given.
+    """
     # The rate that a warm-up rises to is the optimizer's own.
-    lr = DEFAULT_LR if config.lr is None else config.lr
+    lr = default_lr if config.lr is None else config.lr
     rate = lr * (config.warmup_multiplier if _warms_up(config) else 1.0)
     common: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay}
     if config.optimizer in ("sgd", "rmsprop"):
