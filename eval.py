@@ -145,7 +145,7 @@ def fly(model: Model, options: EvalOptions, folder: Path, name: str, preview: bo
     film = film_scene(scene, path, size)
     fps = _PREVIEW_FPS if preview else options.fps
     if is_main_process():
-        write_path(folder, scene, path, fps, np.zeros((0, 3)))
+        write_path(folder, scene, path, fps)
         for line in path.summary():
             print(line)
     write_film(model, film, options, folder, name, fps)

@@ -9,7 +9,6 @@ import numpy as np
 
 from datasets.scene import Scene
 from geometry.cameras import Cameras
-from geometry.poses import Poses
 from models.rendering.image import ImageRenderer
 from paths.draw import draw_path
 from paths.file import path_json
@@ -41,10 +40,13 @@ def film_scene(scene: Scene, path: CameraPath, size: tuple[int, int] | None) -> 
     return film if size is None else replace(film, cameras=film.cameras.resized(*size))
 
 
-def write_path(folder: Path, scene: Scene, path: CameraPath, fps: float, points: Poses) -> None:
-    """Write path.json (in the input's coordinates) and path.png."""
+def write_path(folder: Path, scene: Scene, path: CameraPath, fps: float) -> None:
+    """Write path.json (in the input's coordinates) and path.png, with the sparse points where the
+    scene's files are at hand and have some."""
     write_bytes(folder / PATH_FILE, path_json(path.cameras, scene.to_input, fps).encode())
     photos = scene.cameras[scene.splits["train"]].c2w.double().numpy()
+    observations = scene.observations()
+    points = None if observations is None else observations.point.double().numpy()
     figure = draw_path(path, photos, np.array(scene.up), points)
     with replacing(folder / PATH_PICTURE) as temporary:
         figure.savefig(temporary)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from geometry.capture_kind import horizontal_axes
 from geometry.poses import Poses
-from paths.path import CameraPath
+from paths.path import CameraPath, Frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def _view(photos: Poses, up: Float[np.ndarray, "3"]) -> tuple[np.ndarray, np.nda
     return np.cross(ahead, up), ahead
 
 
-def _reach(frames: Poses, photos: Poses, subject: Float[np.ndarray, "3"]) -> float:
+def _reach(frames: Frames, photos: Poses, subject: Float[np.ndarray, "3"]) -> float:
     places = np.concatenate([frames[:, :, 3], photos[:, :, 3]])
     spread = float(np.ptp(places, axis=0).max())
     far = float(np.percentile(np.linalg.norm(places - subject, axis=1), 90))
@@ -76,7 +76,7 @@ def _draw_side(
     axes: Axes,
     plane: Float[np.ndarray, "3 2"],
     path: CameraPath,
-    frames: Poses,
+    frames: Frames,
     photos: Poses,
     points: Float[np.ndarray, "point 3"] | None,
     reach: float,

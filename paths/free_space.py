@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from geometry.cameras import Cameras, make_cameras
 from geometry.poses import Poses
@@ -56,14 +56,17 @@ class FreeSpace:
         points = _points(c2w, maps)
         self.maps = maps.reshape(len(chosen), 6, _FACE, _FACE)
         self.points = points[:: max(1, len(points) // _MOST_POINTS)]
-        kept = self.room(self.centres)
+        self.kept = kept = self.room(self.centres)
         # Half of what the photos kept, and out of reach of the near plane as far as they were.
         usual = float(np.percentile(kept, 10))
         self.clear = min(max(0.5 * usual, 1.05 * near), 0.9 * usual) if np.isfinite(usual) else 0.0
 
     def __call__(self, positions: Points) -> Bool[np.ndarray, "point"]:
         """Which positions are free."""
-        return (self.room(positions) >= self.clear) & self.visible(positions)
+        away = np.linalg.norm(positions[:, None] - self.centres, axis=2)
+        # Where a photo was taken is free, whatever stray density a field has before its lens.
+        least = np.minimum(self.clear, 0.75 * self.kept[away.argmin(1)])
+        return (self.room(positions) >= least) & self.visible(positions)
 
     def room(self, positions: Points) -> Float[np.ndarray, "point"]:
         """Distance to the nearest surface; a few stray points don't count."""
@@ -119,7 +122,7 @@ def _points(c2w: Poses, maps: Float[np.ndarray, "view row column"]) -> Points:
 
 def surface_points(
     cameras: Cameras, depth: list[np.ndarray]
-) -> tuple[Points, Float[np.ndarray, "point"]]:
+) -> tuple[Points, Int[np.ndarray, "point"]]:
     """The points at distances along pixels' rays; those at 0 or infinity are left out.
 
     Returns:

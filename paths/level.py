@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from geometry.capture_kind import turning_axis
 from geometry.poses import Poses, look_at, normalize
+from paths.path import Frames
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def level(
     positions: Float[np.ndarray, "frame 3"],
     directions: Float[np.ndarray, "frame 3"],
     up: Float[np.ndarray, "3"],
-) -> Poses:
+) -> Frames:
     """Cameras with a level horizon that look along `directions`, of any length but 0."""
     pairs = zip(positions, directions, strict=True)
     return np.stack([look_at(p, p + d, up) for p, d in pairs])

@@ -24,13 +24,15 @@ def directions(points: Points, subject: Float[np.ndarray, "*point 3"]) -> tuple[
 
 
 def angles(
-    points: Points, cameras: Points, subject: Float[np.ndarray, "3"]
+    points: Points, cameras: Float[np.ndarray, "camera 3"], subject: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "point camera"]:
     """Degrees between points and cameras, seen from the subject."""
     return between(directions(points, subject)[0], directions(cameras, subject)[0])
 
 
-def between(first: Points, second: Points) -> Float[np.ndarray, "point other"]:
+def between(
+    first: Points, second: Float[np.ndarray, "other 3"]
+) -> Float[np.ndarray, "point other"]:
     """Degrees between unit vectors."""
     return np.degrees(np.arccos(np.clip(first @ second.T, -1, 1)))
 
@@ -48,10 +50,10 @@ def distance_range(
 
 
 def from_looked_at(
-    positions: Points,
-    axes: Points,
-    cameras: Points,
-    camera_axes: Points,
+    positions: Float[np.ndarray, "frame 3"],
+    axes: Float[np.ndarray, "frame 3"],
+    cameras: Float[np.ndarray, "camera 3"],
+    camera_axes: Float[np.ndarray, "camera 3"],
     distance: Float[np.ndarray, "frame"],
 ) -> Float[np.ndarray, "frame"]:
     """Degrees to the nearest camera, seen from the point that each frame looks at.

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from geometry.poses import Poses
 from paths.nearness import NEAR
+from paths.path import Frames
 from paths.support import Seen
 
 # Share of a frame's pixels whose surface two photos should have seen.
@@ -34,7 +35,7 @@ class Figures:
     blocked: int
     seen: Seen | None
     covered: float | None
-    frames: Poses
+    frames: Frames
     photos: Poses
     names: list[str | None]
 

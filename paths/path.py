@@ -10,6 +10,9 @@ from jaxtyping import Float
 
 from geometry.cameras import Cameras
 
+# Camera-to-world of the frames of a path, as geometry.poses.Poses, which are those of the photos.
+Frames = Float[np.ndarray, "frame 3 4"]
+
 KINDS = ("orbit", "arc", "dome", "spiral", "trajectory", "interp")
 
 # The field's depth as cameras see it: of each, distances (height, width) along its pixels' rays,

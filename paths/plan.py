@@ -15,23 +15,25 @@ from datasets.scene import Scene
 from geometry.cameras import Cameras, make_cameras
 from geometry.capture_kind import Capture, describe_capture
 from geometry.poses import Poses
-from paths.around import Around, arc, covered, dome, orbit
 from paths.file import Lens, read_path
 from paths.free_space import FreeSpace
+from paths.kinds.around import Around, arc, covered, dome, orbit
+from paths.kinds.spiral import spiral
+from paths.kinds.trajectory import interpolate, trajectory
 from paths.level import Upright, stand_upright, turn
 from paths.nearness import Points, angles, distance_range, from_looked_at
 from paths.notes import LEAST_SUPPORT, Figures, notes_of
-from paths.path import KINDS, CameraPath, DepthOf, PathConfig
-from paths.spiral import spiral
+from paths.path import KINDS, CameraPath, DepthOf, Frames, PathConfig
 from paths.support import PhotoDepth
-from paths.trajectory import interpolate, trajectory
 
 # What is given up of a path's width, step by step, until photos support it.
 _SHRINK = (0.0, 0.12, 0.25, 0.4, 0.55)
 # Frames of a path that are looked at to choose it.
 _LOOKED_AT = 30
-# By how much more of its frames must be seen for a narrower path that is still not all seen.
-_WORTH = 0.05
+# What the frames between those may have less.
+_BETWEEN = 0.01
+# The share of a frame that may be unseen for all of a path's width.
+_WIDTH = 0.1
 # Distance at which frames look, in NDC scenes, whose nearest surfaces lie a little beyond 1 (LLFF).
 _NDC_FOCUS = 3.5
 _WITHOUT_SUBJECT = ("forward-facing", "trajectory")
@@ -172,9 +174,7 @@ def _around(ground: Ground, config: PathConfig | None = None, shrink: float = 0.
     )
 
 
-def _poses(
-    ground: Ground, kind: str, config: PathConfig, shrink: float
-) -> Float[np.ndarray, "frame 3 4"]:
+def _poses(ground: Ground, kind: str, config: PathConfig, shrink: float) -> Frames:
     up, n_frames = ground.upright.up, config.n_frames
     if kind in ("orbit", "arc", "dome"):
         make = {"orbit": orbit, "arc": arc, "dome": dome}[kind]
@@ -194,7 +194,7 @@ def _poses(
     return turn(poses, rest) if rest else poses
 
 
-def _cameras(ground: Ground, poses: Poses) -> Cameras:
+def _cameras(ground: Ground, poses: Frames) -> Cameras:
     return make_cameras(poses, [ground.lens] * len(poses), [ground.size] * len(poses))
 
 
@@ -206,16 +206,16 @@ def _supported(ground: Ground, kind: str, config: PathConfig, photos: PhotoDepth
         if photos is None or kind in _WITHOUT_WIDTH:
             return cameras
         seen = photos.look(cameras[:: max(1, len(cameras) // _LOOKED_AT)])
-        if seen.support.min() >= LEAST_SUPPORT:
+        lack = LEAST_SUPPORT + _BETWEEN - float(seen.support.min())
+        if lack <= 0:
             return cameras
-        score = float(np.minimum(seen.support, LEAST_SUPPORT).mean() + seen.support.min()) / 2
-        if best is None or score > best[0] + _WORTH:
-            best = score, cameras
+        if best is None or lack + _WIDTH * shrink < best[0]:
+            best = lack + _WIDTH * shrink, cameras
     assert best is not None
     return best[1]
 
 
-def _free_poses(ground: Ground, kind: str, config: PathConfig, shrink: float) -> Poses:
+def _free_poses(ground: Ground, kind: str, config: PathConfig, shrink: float) -> Frames:
     """The path as the cameras alone tell it; around what is in its way if it is not free."""
     poses = _poses(replace(ground, free=None), kind, config, shrink)
     if ground.free is None or ground.free(poses[:, :, 3]).all():
@@ -244,7 +244,7 @@ def _finished(
 
 
 def _nearness(
-    scene: Scene, ground: Ground, kind: str, poses: Poses
+    scene: Scene, ground: Ground, kind: str, poses: Frames
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "frame"], Float[np.ndarray, "frame"]]:
     """The path's subject, degrees to the nearest photo, and distance over what photos have."""
     train, subject = ground.poses, ground.capture.subject

@@ -64,7 +64,9 @@ def swing(n_frames: int) -> Float[np.ndarray, "frame"]:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_frames) / n_frames)
 
 
-def sample(curve: Values, at: Float[np.ndarray, "frame"], closed: bool) -> Values:
+def sample(
+    curve: Values, at: Float[np.ndarray, "frame"], closed: bool
+) -> Float[np.ndarray, "frame *value"]:
     """A finely sampled curve at fractional indices, by Catmull and Rom's cubic (1974)."""
     count = len(curve)
     index = np.floor(at).astype(int)
@@ -79,7 +81,12 @@ def sample(curve: Values, at: Float[np.ndarray, "frame"], closed: bool) -> Value
     )
 
 
-def spline(stops: Values, knots: Float[np.ndarray, "knot"], at: np.ndarray, closed: bool) -> Values:
+def spline(
+    stops: Values,
+    knots: Float[np.ndarray, "knot"],
+    at: Float[np.ndarray, "frame"],
+    closed: bool,
+) -> Float[np.ndarray, "frame *value"]:
     """The cubic spline through `stops`: its second derivative is continuous.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from geometry.cameras import Cameras
 from paths.free_space import surface_points
@@ -152,7 +152,7 @@ def _project(
 
 
 def _in_picture(
-    cameras: Cameras, points: Points, frame: Float[np.ndarray, "point"]
+    cameras: Cameras, points: Points, frame: Int[np.ndarray, "point"]
 ) -> Float[np.ndarray, "point 2"]:
     """Where each frame's own points are in it: right and up of the middle, -1 to 1."""
     place = np.zeros((len(points), 2))

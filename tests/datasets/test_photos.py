@@ -55,7 +55,7 @@ def test_memory_of_a_hundred_photos(tmp_path):
         (root / f"train/r_{i}.png").unlink()
         (root / f"train/r_{i}.png").symlink_to(root / "train/r_0.png")
     code = (
-        "from datasets import load_scene; from opt import SceneConfig\n"
+        "from datasets import load_scene; from datasets.config import SceneConfig\n"
         "from datasets.loaders.ray_loader import RayLoader\n"
         f"scene = load_scene(SceneConfig(root_dir={str(root)!r}))\n"
         "train = scene.splits['train']\n"

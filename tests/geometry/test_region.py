@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -31,9 +32,15 @@ def orbit(
     return Scene("orbit", cameras, (None,) * count, split, Bounds(2.0, 6.0), **others)
 
 
+def region_of(scene: Scene) -> Region:
+    """The region of the scene's training photos."""
+    cameras = scene.cameras[scene.splits["train"]]
+    return find_region(cameras, scene.bounds, scene.foreground_only)
+
+
 def test_an_object_s_box_is_what_the_photos_show():
     # Cameras as those of the paper's synthetic scenes.
-    region = find_region(orbit(4.031, 800, 0.6911, count=100, foreground_only=True))
+    region = region_of(orbit(4.031, 800, 0.6911, count=100, foreground_only=True))
     assert not region.unbounded
     assert region.z_anisotropy == 1.0
     np.testing.assert_allclose(region.center, 0, atol=1e-4)
@@ -44,7 +51,7 @@ def test_an_object_s_box_is_what_the_photos_show():
 
 def test_the_box_follows_the_place_and_scale_of_the_scene():
     scene = orbit(8.062, 400, 0.6911, focus=(3.0, -1.0, 2.0), count=100, foreground_only=True)
-    region = find_region(scene)
+    region = region_of(scene)
     np.testing.assert_allclose(region.center, (3.0, -1.0, 2.0), atol=1e-3)
     assert region.half == pytest.approx((3.0, 3.0, 3.0), abs=0.04)
     assert region.pixel_footprint == pytest.approx(4 * 1.451 / 400, rel=1e-3)
@@ -53,7 +60,7 @@ def test_the_box_follows_the_place_and_scale_of_the_scene():
 def test_few_photos_of_an_object_are_taken_to_show_less():
     scene = orbit(4.031, 400, 0.6911, foreground_only=True)
     many, few = (
-        find_region(replace(scene, splits={**scene.splits, "train": list(range(count))}))
+        region_of(replace(scene, splits={**scene.splits, "train": list(range(count))}))
         for count in (12, 3)
     )
     # 12 x 400 x 400 pixels, 68 for each square of a side of the box.
@@ -62,18 +69,29 @@ def test_few_photos_of_an_object_are_taken_to_show_less():
     assert few.pixel_footprint == pytest.approx(2 * many.pixel_footprint, rel=0.1)
 
 
-def test_only_training_cameras_count():
-    scene = orbit(4.0, 100, 0.7, foreground_only=True)
-    far = scene.cameras.c2w.clone()
-    far[1:, :, 3] *= 10
-    moved = replace(scene, cameras=replace(scene.cameras, c2w=far))
-    alone = replace(moved, splits={**scene.splits, "train": [0]})
-    assert find_region(moved).half[0] == pytest.approx(10 * find_region(scene).half[0], rel=1e-3)
-    assert find_region(alone).half[0] < 0.2 * find_region(moved).half[0]
+def test_only_training_cameras_count(tmp_path):
+    root = write_blender(tmp_path / "ball")
+
+    def region(*moved: str) -> Region:
+        """With the cameras of some splits ten times as far away."""
+        for split in ("train", "val", "test"):
+            path = root / f"transforms_{split}.json"
+            content = json.loads(path.read_text())
+            for frame in content["frames"] if split in moved else []:
+                for row in frame["transform_matrix"][:3]:
+                    row[3] *= 10
+            path.write_text(json.dumps(content))
+        found = load_scene(SceneConfig(root_dir=str(root))).region
+        assert found is not None
+        return found
+
+    before = region()
+    assert region("val", "test") == before
+    assert region("train").half[0] == pytest.approx(10 * before.half[0], rel=1e-3)
 
 
 def test_a_capture_around_a_subject_goes_on_outside():
-    region = find_region(orbit(5.0, 200, 0.9, focus=(1.0, 2.0, 3.0)))
+    region = region_of(orbit(5.0, 200, 0.9, focus=(1.0, 2.0, 3.0)))
     assert region.unbounded
     np.testing.assert_allclose(region.center, (1.0, 2.0, 3.0), atol=1e-3)
     assert len(set(region.half)) == 1
@@ -117,13 +135,13 @@ def test_in_ndc_all_training_rays_are_within(forward):
 
 def test_a_checkpoint_keeps_the_region(forward, tmp_path):
     around = orbit(5.0, 200, 0.9)
-    for scene in (replace(around, region=find_region(around)), forward):
+    for scene in (replace(around, region=region_of(around)), forward):
         torch.save(scene.to_dict(), tmp_path / "scene.ckpt")
         again = Scene.from_dict(torch.load(tmp_path / "scene.ckpt", weights_only=True))
         assert isinstance(again.region, Region)
         assert again.region == scene.region
         # What was kept is what would be found again, by the cameras alone.
-        found = find_region(again)
+        found = region_of(again)
         assert found.half == pytest.approx(again.region.half, rel=1e-4)
         assert (found.unbounded, found.z_anisotropy) == (
             again.region.unbounded,

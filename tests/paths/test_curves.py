@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from geometry.poses import check_poses, look_at
+from paths.kinds.spiral import spiral
+from paths.kinds.tour import order, shortest, steps
+from paths.kinds.trajectory import interpolate
 from paths.level import level, turn
 from paths.nearness import distance_range
 from paths.route import cheapest_route, longest_run
 from paths.smooth import blur, even_steps, sample, spline, swing, within
-from paths.spiral import spiral
-from paths.tour import order, shortest, steps
-from paths.trajectory import interpolate
 from tests.paths.made import UP, along, on_side, ring
 
 

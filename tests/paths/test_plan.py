@@ -124,7 +124,7 @@ def test_what_a_flight_shows_was_seen(name, flights):
     path = flights[name]
     assert path.support is not None
     assert path.support.shape == (60,)
-    assert path.support.min() >= 0.95 - 0.01  # chosen on every second frame
+    assert path.support.min() >= 0.95
     assert (
         not [note for note in path.notes if "fewer than two" in note] or path.support.min() < 0.95
     )

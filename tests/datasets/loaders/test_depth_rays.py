@@ -24,11 +24,12 @@ def test_rays_are_followed_to_before_and_behind_the_point_that_was_seen(ndc):
     points = torch.rand(50, 3, generator=generator) - torch.tensor([0.5, 0.5, 9.0])
     observations = SparseObservations(torch.arange(50) % 3, points)
     far = 9.0 if ndc is None else 1.0
-    draw = DepthSupervision(observations, cameras, Bounds(0.0, far, ndc))
-    rays, stops, wanted = draw(100, generator)
-    assert wanted.tolist() == 100 * [0.0, 1.0]
-    assert stops.cells.tolist() == 100 * [-2.0, 2.0]
-    end = rays.points(stops.t[:, None])[:, 0]
+    supervision = DepthSupervision(observations, cameras, Bounds(0.0, far, ndc))
+    drawn = supervision.draw(100, generator)
+    rays, limits = drawn.rays, drawn.limits
+    assert drawn.target_opacity.tolist() == 100 * [0.0, 1.0]
+    assert limits.cells.tolist() == 100 * [-2.0, 2.0]
+    end = rays.points(limits.t[:, None])[:, 0]
     origins = cameras.c2w[:, :, 3]
     for ray in range(200):
         camera = int(rays.camera_indices[ray])

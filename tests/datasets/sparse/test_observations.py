@@ -53,7 +53,7 @@ def test_every_format_of_a_prepared_scene_has_the_models_points(captured, tmp_pa
 def test_held_out_cameras_tell_nothing(captured):
     scene = load(captured, "colmap", holdout=4)
     observations = scene.observations()
-    seen = observations.of(scene.splits["train"])
+    seen = observations.of_cameras(scene.splits["train"])
     assert len(seen) == 6 * 200
     for number, camera in enumerate(scene.splits["train"]):
         own = observations.point[observations.camera == camera]
@@ -101,9 +101,9 @@ def test_what_a_photo_does_not_show_is_not_relied_on(captured, kind):
     else:
         photos = replace(photos, alpha=shown.to(torch.uint8) * 255)
     observations = scene.observations()
-    seen = observations.shown(photos, scene.cameras)
+    seen = observations.visible(photos, scene.cameras)
     assert 0.3 < len(seen) / len(observations) < 0.7
     c2w = scene.cameras.c2w[seen.camera]
     local = ((seen.point - c2w[:, :, 3])[:, None] @ c2w[:, :, :3])[:, 0]
     assert bool((local[:, 0] > 0).all())  # right of the middle
-    assert len(observations.shown(scene.photos(scene.splits["train"]), scene.cameras)) == 1600
+    assert len(observations.visible(scene.photos(scene.splits["train"]), scene.cameras)) == 1600

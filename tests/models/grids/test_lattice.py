@@ -34,7 +34,7 @@ def test_points_are_the_inverse_of_coordinates(region):
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_walk_agrees_with_points_and_coordinates(name):
+def test_grid_rays_agree_with_points_and_coordinates(name):
     region = REGIONS[name]
     rays = make_rays(region)
     lattice = Lattice.over(region, 32)
@@ -57,7 +57,7 @@ def test_walk_agrees_with_points_and_coordinates(name):
 
 
 @pytest.mark.parametrize("name", ["box", "ndc"])
-def test_walk_spans_what_is_inside(name):
+def test_grid_rays_span_what_is_inside(name):
     region = REGIONS[name]
     rays = make_rays(region)
     lattice = Lattice.over(region, 32)
@@ -73,7 +73,7 @@ def test_walk_spans_what_is_inside(name):
     assert ((t_of(grid_rays, grid_rays.end) - last).abs() <= spacing).all()
 
 
-def test_rays_that_miss_have_nothing_to_walk():
+def test_rays_that_miss_have_nothing_to_traverse():
     origins = torch.tensor([[0.0, 5.0, -4.0], [0.0, 0.0, 4.0]])
     directions = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])  # beside it, and away from it
     ones = torch.ones(2)
@@ -102,7 +102,7 @@ def test_cell_length_is_that_of_the_grid(region):
 
 @pytest.mark.parametrize("name", REGIONS)
 @pytest.mark.parametrize("step", [1.0, 0.5, 0.3])
-def test_march_visits_exactly_the_occupied_cells(name, step):
+def test_sampling_visits_exactly_the_occupied_cells(name, step):
     region = REGIONS[name]
     rays = make_rays(region, seed=3)
     lattice = Lattice.over(region, 20)

@@ -29,45 +29,45 @@ def test_small_things_are_found():
     assert len(occupancy) < 1500
 
 
-def test_moving_occupancy_follows_a_field():
-    moving = OccupancyGrid(CUBE, 32, every=1)
+def test_an_occupancy_grid_follows_a_field():
+    grid = OccupancyGrid(CUBE, 32, every=1)
     field = Ball(50.0, 0.6)
-    assert len(moving.occupied) == 32**3
+    assert len(grid.occupied) == 32**3
     for step in range(15):
-        moving.update(field, step)
-        assert len(moving.occupied) == 32**3  # not all cells were looked at yet
-    moving.update(field, 15)
-    first = len(moving.occupied)
+        grid.update(field, step)
+        assert len(grid.occupied) == 32**3  # not all cells were looked at yet
+    grid.update(field, 15)
+    first = len(grid.occupied)
     volume = 4 / 3 * 3.1416 * 0.6**3 / (3 / 32) ** 3
     assert volume < first < 3 * volume
     field.center = torch.tensor([0.7, 0.0, 0.0])
     for step in range(16, 32):
-        moving.update(field, step)
-    place = moving.lattice.coordinates(torch.tensor([[-0.5, 0.0, 0.0], [1.2, 0.0, 0.0]])).long()
-    assert moving.mask[tuple(place.T)].tolist() == [True, True]  # seen lately, and seen now
+        grid.update(field, step)
+    place = grid.lattice.coordinates(torch.tensor([[-0.5, 0.0, 0.0], [1.2, 0.0, 0.0]])).long()
+    assert grid.mask[tuple(place.T)].tolist() == [True, True]  # seen lately, and seen now
     for step in range(32, 400):
-        moving.update(field, step)
-    assert moving.mask[tuple(place.T)].tolist() == [False, True]
+        grid.update(field, step)
+    assert grid.mask[tuple(place.T)].tolist() == [False, True]
 
 
-def test_moving_occupancy_is_never_empty_while_the_field_has_any_density():
-    moving = OccupancyGrid(CUBE, 16, every=2)
+def test_an_occupancy_grid_is_never_empty_while_the_field_has_any_density():
+    grid = OccupancyGrid(CUBE, 16, every=2)
     for step in range(40):
-        moving.update(Ball(1e-4), step)
-    assert len(moving.occupied) > 500
+        grid.update(Ball(1e-4), step)
+    assert len(grid.occupied) > 500
 
 
-def test_moving_occupancy_loads():
-    moving = OccupancyGrid(CUBE, 16, every=1)
+def test_an_occupancy_grid_loads():
+    grid = OccupancyGrid(CUBE, 16, every=1)
     for step in range(20):
-        moving.update(Ball(50.0, 0.6), step)
+        grid.update(Ball(50.0, 0.6), step)
     again = OccupancyGrid(CUBE, 16, every=1)
     assert len(again.occupied) == 16**3
-    again.load_state_dict(moving.state_dict())
-    assert torch.equal(again.occupied.cells, moving.occupied.cells)
-    for one in (moving, again):
+    again.load_state_dict(grid.state_dict())
+    assert torch.equal(again.occupied.cells, grid.occupied.cells)
+    for one in (grid, again):
         one.update(Ball(50.0, 0.3), 20)
-    assert torch.equal(again.opacity, moving.opacity)
+    assert torch.equal(again.opacity, grid.opacity)
 
 
 def test_dilate_adds_all_neighbours():

@@ -14,6 +14,7 @@ from models.rendering.sampling import (
     stratified_samples,
 )
 from models.rendering.shading import shade, shade_all
+from tests.helpers.modes import training_mode
 from tests.helpers.networks import lively_field, make_rays
 
 
@@ -48,7 +49,7 @@ def test_rendering_is_the_reference(white, N_importance):
         )[-1]
     colour, depth, weights, z = expected
     assert 0.05 < weights.sum(1).mean() < 1  # there is something to see, and not everywhere
-    torch.testing.assert_close(got.t, z, atol=1e-7, rtol=0)
+    torch.testing.assert_close(got.extras["t"], z, atol=1e-7, rtol=0)
     torch.testing.assert_close(got.rgb, colour, atol=2e-6, rtol=0)
     torch.testing.assert_close(got.depth, depth, atol=1e-5, rtol=0)
 
@@ -68,7 +69,7 @@ def test_same_samples_give_the_same_colours_in_single_precision():
         colour, depth, weights = reference.volume_render(
             model, rays.origins, rays.directions, rays.viewdirs, t, True
         )
-    torch.testing.assert_close(got.weights, weights, atol=1e-5, rtol=0)
+    torch.testing.assert_close(got.extras["weights"], weights, atol=1e-5, rtol=0)
     torch.testing.assert_close(got.rgb, colour, atol=1e-5, rtol=0)
     torch.testing.assert_close(got.depth, depth, atol=1e-5, rtol=1e-5)
 
@@ -96,7 +97,7 @@ def test_shading_visible_samples_only_changes_nothing(bias, noisy):
         loss = (out.rgb - target).square().mean() + 0.1 * out.depth.mean()
         loss.backward()
         grads = [p.grad.clone() for p in field.parameters() if p.grad is not None]
-        results.append((out.rgb, out.weights, out.depth, *grads))
+        results.append((out.rgb, out.extras["weights"], out.depth, *grads))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
@@ -115,7 +116,7 @@ def test_shading_an_empty_scene():
 def test_training_pass_is_deterministic_by_its_generator():
     renderer = HierarchicalRenderer(lively_field(0), lively_field(1), 8, 8)
     rays = make_rays(16)
-    a, b = (renderer.train(rays, 1.0, 1.0, torch.Generator().manual_seed(5)) for _ in range(2))
+    a, b = (renderer.render_train(rays, training_mode(5, 1.0, 1.0)) for _ in range(2))
     assert torch.equal(a["fine"].rgb, b["fine"].rgb)
-    c = renderer.train(rays, 1.0, 1.0, torch.Generator().manual_seed(6))
+    c = renderer.render_train(rays, training_mode(6, 1.0, 1.0))
     assert not torch.equal(a["fine"].rgb, c["fine"].rgb)

@@ -32,7 +32,7 @@ def test_running_out_of_memory_halves_the_chunk():
     rays = make_rays(33)
     image_renderer = ImageRenderer(scarce, 40)
     torch.testing.assert_close(image_renderer(rays).rgb, ImageRenderer(renderer, 33)(rays).rgb)
-    assert image_renderer.rays_at_once == 5
+    assert image_renderer.rays_per_chunk == 5
 
     def broken(rays):
         raise RuntimeError("size mismatch")

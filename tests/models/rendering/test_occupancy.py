@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from models.rendering.samples import (
-    render_weight_from_density,
-)
 
 from geometry.rays import Rays
 from geometry.region import Region
@@ -19,10 +16,11 @@ from models.grids.traversal import t_to_s
 from models.nerf.network import NeRF
 from models.rendering.compositing import composite, render_weight_from_density
 from models.rendering.image import ImageRenderer
-from models.rendering.occupancy import OccupancyRenderer
+from models.rendering.occupancy import OccupancyMarchConfig, OccupancyRenderer
 from models.tensorf.field import TensoRF
 from tests.helpers.ball_field import CUBE, Ball, chord, make_rays
 from tests.helpers.grids import t_of
+from tests.helpers.modes import training_mode
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])
@@ -31,7 +29,7 @@ def test_a_ball_lets_through_what_the_closed_form_says(sigma, step):
     field = Ball(sigma)
     rays = make_rays()
     occupancy = estimate_occupancy(field, CUBE, 64)
-    picture = OccupancyRenderer(field, occupancy, 0.0, step)(rays)
+    picture = OccupancyRenderer(field, occupancy, 0.0, OccupancyMarchConfig(step=step))(rays)
     expected = 1 - torch.exp(-sigma * chord(rays, 1.0))
     # A chord is a number of steps long, give or take one.
     error = (picture.opacity - expected).abs()
@@ -78,7 +76,8 @@ def test_rendering_is_that_of_all_samples(name, region):
     rays = make_rays()
     lattice = Lattice.over(region, 40)
     everything = OccupiedCells(lattice, torch.ones(lattice.dims, dtype=torch.bool))
-    renderer = OccupancyRenderer(field, everything, 0.7, 0.8, 0.8)
+    config = OccupancyMarchConfig(step=0.8, training_step=0.8)
+    renderer = OccupancyRenderer(field, everything, 0.7, config)
     with torch.no_grad():
         dense = dense_twin(field, region, 40, rays, 0.7, 0.8)
     assert dense.opacity.max() > 0.5
@@ -86,7 +85,7 @@ def test_rendering_is_that_of_all_samples(name, region):
     torch.testing.assert_close(ours.rgb, dense.rgb, rtol=0, atol=3e-3)
     torch.testing.assert_close(ours.opacity, dense.opacity, rtol=0, atol=2e-3)
     torch.testing.assert_close(ours.depth, dense.depth, rtol=0, atol=1e-2)
-    trained = renderer.train(rays, 0.0, 0.0, torch.Generator().manual_seed(0))["fine"]
+    trained = renderer.render_train(rays, training_mode())["fine"]
     torch.testing.assert_close(trained.rgb, dense.rgb, rtol=0, atol=3e-3)
 
 
@@ -98,7 +97,7 @@ def test_gradients_are_those_of_all_samples():
         change = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
         grads = []
         for picture in (
-            renderer.train(rays, 0.0, 0.0, torch.Generator())["fine"],
+            renderer.render_train(rays, training_mode())["fine"],
             dense_twin(field, CUBE, 24, rays, 1.0),
         ):
             loss = (picture.rgb * change).sum()
@@ -119,9 +118,11 @@ def test_only_occupied_cells_in_front_are_evaluated():
     assert 0 < field.densities < 16 * hit  # a chord is 21 cells long, the cube 64
     assert field.colours < 2 * hit
     field.densities = 0
-    picture = OccupancyRenderer(field, occupancy).train(rays, 1.0, 0.0, torch.Generator())["fine"]
+    picture = OccupancyRenderer(field, occupancy).render_train(rays, training_mode(perturb=1.0))[
+        "fine"
+    ]
     # Once to find what can be seen, and what can once more.
-    assert 0 < picture.samples <= field.densities < 2 * picture.samples
+    assert 0 < picture.n_samples <= field.densities < 2 * picture.n_samples
 
 
 def test_an_empty_scene_shows_the_background_and_costs_nothing():
@@ -132,9 +133,9 @@ def test_an_empty_scene_shows_the_background_and_costs_nothing():
     rays = make_rays(10)
     renderer = OccupancyRenderer(field, occupancy, 0.25)
     assert torch.equal(renderer(rays).rgb, torch.full((10, 3), 0.25))
-    picture = renderer.train(rays, 1.0, 1.0, torch.Generator())["fine"]
+    picture = renderer.render_train(rays, training_mode(0, 1.0, 1.0))["fine"]
     assert torch.equal(picture.rgb, torch.full((10, 3), 0.25))
-    assert field.densities == picture.samples == 0
+    assert field.densities == picture.n_samples == 0
 
 
 def test_the_far_end_is_opaque_as_in_the_two_passes():
@@ -158,8 +159,7 @@ def test_training_is_random_by_its_generator():
     rays = make_rays(20)
 
     def train(seed, perturb=1.0, noise=0.5):
-        generator = torch.Generator().manual_seed(seed)
-        return renderer.train(rays, perturb, noise, generator)["fine"].rgb
+        return renderer.render_train(rays, training_mode(seed, perturb, noise))["fine"].rgb
 
     assert torch.equal(train(0), train(0))
     assert not torch.equal(train(0), train(1))

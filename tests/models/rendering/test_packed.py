@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models.rendering.samples import (
-    RaySamples,
+
+from models.grids.samples import RaySamples
+from models.rendering.compositing import composite, render_weight_from_density
+from models.rendering.packed import (
     accumulate_along_rays,
     composite_packed,
-    render_weight_from_density,
-    starts_of,
+    packed_weight_from_density,
 )
 
-from models.rendering.compositing import composite, render_weight_from_density
+
+def pack(ray: torch.Tensor, deltas: torch.Tensor, n_rays: int) -> RaySamples:
+    """Samples one after the other from the start of each ray."""
+    counts = torch.bincount(ray, minlength=n_rays)
+    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    cell, within = torch.zeros(len(ray), dtype=torch.int32), torch.zeros(3, len(ray))
+    return RaySamples(ray, deltas.cumsum(0), deltas, deltas.cumsum(0), cell, within, starts)
 
 
 def lengths(*counts: int) -> tuple[torch.Tensor, RaySamples]:
@@ -21,7 +28,7 @@ def lengths(*counts: int) -> tuple[torch.Tensor, RaySamples]:
     ray = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts, dtype=torch.long))
     deltas = torch.rand(len(ray), generator=generator, dtype=torch.double) + 0.01
     sigma = 3 * torch.rand(len(ray), generator=generator, dtype=torch.double)
-    return sigma, RaySamples(ray, deltas.cumsum(0), deltas, starts_of(ray, len(counts)))
+    return sigma, pack(ray, deltas, len(counts))
 
 
 @pytest.mark.parametrize("counts", [(3, 0, 7, 1), (0, 0), (), (5,), (0, 2, 0)])
@@ -31,7 +38,7 @@ def test_packed_compositing_is_the_dense_one(counts):
     rgb = torch.rand(len(sigma), 3, generator=generator, dtype=torch.double)
     sigma.requires_grad_()
     rgb.requires_grad_()
-    packed = composite_packed(render_weight_from_density(sigma, samples), rgb, samples, 0.4)
+    packed = composite_packed(packed_weight_from_density(sigma, samples), rgb, samples, 0.4)
     assert packed.rgb.shape == (len(counts), 3)
 
     start = 0
@@ -64,7 +71,7 @@ def test_packed_gradients():
     rgb = torch.rand(len(sigma), 3, dtype=torch.double)
 
     def function(sigma, rgb):
-        picture = composite_packed(render_weight_from_density(sigma, samples), rgb, samples, 1.0)
+        picture = composite_packed(packed_weight_from_density(sigma, samples), rgb, samples, 1.0)
         return picture.rgb, picture.depth, picture.opacity
 
     sigma[2] = 0.5
@@ -76,8 +83,8 @@ def test_a_long_batch_loses_no_precision():
     """Rays late in a batch are as exact in single precision as the first."""
     ray = torch.arange(20000).repeat_interleave(8)
     deltas = torch.full((len(ray),), 0.1)
-    samples = RaySamples(ray, deltas, deltas, starts_of(ray, 20000))
-    weights = render_weight_from_density(torch.full_like(deltas, 2.0), samples).view(-1, 8)
+    samples = pack(ray, deltas, 20000)
+    weights = packed_weight_from_density(torch.full_like(deltas, 2.0), samples).view(-1, 8)
     assert torch.equal(weights[0].expand_as(weights), weights)
 
 
@@ -85,7 +92,7 @@ def test_sums_and_choices_of_samples():
     _, samples = lengths(2, 0, 3)
     values = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     assert accumulate_along_rays(values, samples.ray_indices, 3).tolist() == [3, 0, 12]
-    some = samples.only(torch.tensor([False, True, False, True, True]))
+    some = samples.select(torch.tensor([False, True, False, True, True]))
     assert some.ray_indices.tolist() == [0, 2, 2]
     assert some.starts.tolist() == [0, 1, 1, 3]
     assert some.place.tolist() == [0, 0, 1]

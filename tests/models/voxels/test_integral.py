@@ -26,12 +26,12 @@ def test_the_fast_integral_is_that_of_its_twin(region, noisy, monkeypatch):
     uniform = jitter.expand(8, -1)
     if noisy:  # each part of the rays begins with the first number
         monkeypatch.setattr(
-            "models.voxels.integral.autograd.shares", lambda count, _: [slice(0, count)]
+            "models.voxels.integral.autograd.split_for_device", lambda count, _: [slice(0, count)]
         )
     # Fewer numbers than samples: they begin again.
     noise = torch.randn(37, generator=torch.Generator().manual_seed(5)) if noisy else None
-    how = MarchConfig(uniform, noise, exact=True, distortion=True)
-    *fast, count = IntegrateVoxels.apply(density, features, grid, rays, how)
+    config = MarchConfig(uniform, noise, exact=True, distortion=True)
+    *fast, count = IntegrateVoxels.apply(density, features, grid, rays, config)
     plain = integrate_reference(grid, density, features, rays, jitter, noise=noise)
     assert int(count) > 100
     for a, b in zip(fast, plain, strict=True):
@@ -51,12 +51,12 @@ def test_what_is_hidden_takes_no_steps_of_rounding():
     grid, rays = some_grid(BOX, cells=24, share=1.0), rays_at(BOX, 60)
     _, features = some_tables(grid)
     jitter = torch.full((len(rays),), 0.5)
-    how = MarchConfig(jitter.expand(8, -1), exact=True)
+    config = MarchConfig(jitter.expand(8, -1), exact=True)
     grads = []
     for dtype in (torch.float32, torch.float64):
         density = torch.full((grid.size, 1), 3.0, dtype=dtype, requires_grad=True)
         if dtype == torch.float32:
-            out = IntegrateVoxels.apply(density, features, grid, rays, how)
+            out = IntegrateVoxels.apply(density, features, grid, rays, config)
         else:
             out = integrate_reference(grid, density, features.to(dtype), rays, jitter)
         grads.append(torch.autograd.grad(out[0].sum(), density)[0].double())

@@ -34,10 +34,10 @@ def test_rays_begin_where_the_region_is_no_longer_clear():
     assert 0.2 <= nearest(first_grid(replace(region, near_clip=0.0), 32)) < 0.4
 
 
-@pytest.mark.parametrize(("region", "backdrop"), [(BOX, True), (AROUND, False), (FORWARD, False)])
-def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop):
+@pytest.mark.parametrize(("region", "known"), [(BOX, True), (AROUND, False), (FORWARD, False)])
+def test_a_place_has_its_background_harmonics_behind_what_its_rays_meet(region, known):
     recipe = recipe_for(region)
-    assert recipe.backdrop is backdrop
+    assert recipe.known_background is known
     field = VoxelField(region, 64)
     field.background_sh[0] = 0.3
     with torch.no_grad():
@@ -45,16 +45,15 @@ def test_a_place_has_its_surroundings_behind_what_its_rays_meet(region, backdrop
         field.feature_table.zero_()
         field.feature_table[:, 0] = 0.2
     rays = rays_at(BOX if region is BOX else AROUND)
-    rays = Rays(*(getattr(rays, name) for name in Rays.__dataclass_fields__))
-    picture = VoxelRenderer(field, 1.0)(rays)
-    assert isinstance(picture, RenderOutput)
-    some = (picture.opacity > 0.1) & (picture.opacity < 0.95)
+    output = VoxelRenderer(field, 1.0)(rays)
+    assert isinstance(output, RenderOutput)
+    some = (output.opacity > 0.1) & (output.opacity < 0.95)
     if int(some.sum()) == 0:
         pytest.skip("no ray of this kind is half transparent")
-    red = picture.rgb[some, 0]
+    red = output.rgb[some, 0]
     full = 0.5 + 0.4  # the shader's grey and the two lattices
-    behind = 1.0 if backdrop else 0.3
-    expected = picture.opacity[some] * full + (1 - picture.opacity[some]) * behind
+    behind = 1.0 if known else 0.3
+    expected = output.opacity[some] * full + (1 - output.opacity[some]) * behind
     torch.testing.assert_close(red, expected, rtol=1e-3, atol=5e-3)
 
 

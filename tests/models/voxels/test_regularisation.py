@@ -14,6 +14,7 @@ from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
 from models.voxels.integral.kernels import distortion
 from models.voxels.regularisation import Decay, TotalVariation
 from models.voxels.renderer import VoxelRenderer
+from tests.helpers.modes import training_mode
 from tests.helpers.voxels import AROUND, BOX, FORWARD, rays_at, some_tables
 
 
@@ -59,13 +60,13 @@ def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
     density, features = (table.requires_grad_() for table in some_tables(grid, 3))
     uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(1))
 
-    def gradient(fade: float) -> torch.Tensor:
+    def gradient(scaling: float) -> torch.Tensor:
         out = IntegrateVoxels.apply(
             density,
             features,
             grid,
             rays,
-            MarchConfig(uniform, exact=True, near_gradient_scaling=fade),
+            MarchConfig(uniform, exact=True, near_gradient_scaling=scaling),
         )
         return torch.autograd.grad(out[0].sum() + out[1].sum(), density)[0]
 
@@ -86,9 +87,9 @@ def test_noise_spoils_what_fog_shows_and_not_what_is_solid_or_empty():
             field.feature_table.normal_(generator=torch.Generator().manual_seed(0))
         shown = []
         for seed in range(20):
-            generator = torch.Generator().manual_seed(seed)
             # The samples stay where they are.
-            step = VoxelRenderer(field).train(rays, 0.0, 1.0, generator)["voxels"]
+            mode = training_mode(seed, noise_std=1.0)
+            step = VoxelRenderer(field).render_train(rays, mode)["voxels"]
             shown.append(step.rgb.detach())
         return float(torch.stack(shown).std(dim=0).mean())
 
@@ -102,8 +103,8 @@ def test_noise_is_asked_for_and_of_training_alone():
     render = VoxelRenderer(field)
 
     def step(noise_std: float, seed: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return render.train(rays, 0.0, noise_std, generator)["voxels"].opacity
+        mode = training_mode(seed, noise_std=noise_std)
+        return render.render_train(rays, mode)["voxels"].opacity
 
     assert torch.equal(step(0.0, 0), step(0.0, 1))
     assert not torch.equal(step(1.0, 0), step(1.0, 1))
@@ -129,7 +130,7 @@ def test_what_no_photo_asks_for_in_a_place_is_forgotten(region: Region):
         field.density_table.fill_(3.0)
         field.feature_table.fill_(0.5)
     for step in range(500):
-        field.regularise(step, 0.5)
+        field.after_step(step, 0.5)
     density, feature = field.density_table.detach(), field.feature_table.detach()
     # An object before a blank background keeps what it has; a forward-facing scene, where all
     # cameras look at everything, its densities.
@@ -150,7 +151,7 @@ def test_distortion_is_that_of_two_surfaces():
     )
 
 
-def test_a_recipe_with_distortion_draws_fog_together():
+def test_the_distortion_loss_draws_fog_together():
     rays = rays_at(BOX, 200)
 
     def spread(weight: float) -> float:
@@ -161,13 +162,13 @@ def test_a_recipe_with_distortion_draws_fog_together():
         optimizer = torch.optim.Adam([field.density_table], lr=0.1)
         for weight_ in [weight] * 60 + [1.0]:
             field.recipe = replace(field.recipe, distortion=weight_)
-            generator = torch.Generator().manual_seed(0)
-            rendering = VoxelRenderer(field).train(rays, 0.0, 0.0, generator)["voxels"]
-            penalty = torch.zeros(()) if rendering.penalty is None else rendering.penalty
+            output = VoxelRenderer(field).render_train(rays, training_mode())["voxels"]
+            assert ("distortion" in output.extras) == (weight_ > 0)
+            penalty = weight_ * output.extras.get("distortion", torch.zeros(1)).mean()
             optimizer.zero_grad()
-            (penalty + (1 - rendering.opacity).square().mean()).backward()
+            (penalty + (1 - output.opacity).square().mean()).backward()
             optimizer.step()
         # The last one's, by the opacity: less fog alone has less of it, too.
-        return float(penalty.detach() / rendering.opacity.detach().square().mean())
+        return float(penalty.detach() / output.opacity.detach().square().mean())
 
     assert spread(1.0) < 0.8 * spread(0.0)

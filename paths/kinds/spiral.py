@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from geometry.poses import Poses, apply, average_pose
 from paths.level import level
 from paths.nearness import NEAR, angles, distance_range
+from paths.path import Frames
 
 
 def spiral(
@@ -21,7 +22,7 @@ def spiral(
     turns: int = 2,
     width: float = 1.0,
     free: Callable[[Float[np.ndarray, "point 3"]], Bool[np.ndarray, "point"]] | None = None,
-) -> Poses:
+) -> Frames:
     """Rounds before the scene that most cameras keep within, to and fro by half a turn.
 
     Args:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from geometry.poses import Poses
+from paths.kinds.tour import longest_stretch, order, shortest, steps
 from paths.level import level
+from paths.path import Frames
 from paths.smooth import blur, even_steps, sample, spline
-from paths.tour import longest_stretch, order, shortest, steps
 
 _SAMPLES = 600
 # Looking straight up or down has no level horizon.
@@ -23,7 +24,7 @@ def trajectory(
     n_frames: int,
     shrink: float = 0.0,
     free: Callable[[Float[np.ndarray, "point 3"]], Bool[np.ndarray, "point"]] | None = None,
-) -> Poses:
+) -> Frames:
     """The cameras' way made smooth: around where its ends meet, else there and back.
 
     Args:
@@ -39,7 +40,8 @@ def trajectory(
     stretch = longest_stretch(legs)
     way = way[stretch]
     legs = far[way[:-1], way[1:]]
-    closed = len(way) >= 8 and far[way[-1], way[0]] <= 2.5 * max(float(legs.mean()), 1e-9)
+    last = float(far[way[-1], way[0]])
+    closed = len(way) >= 8 and last <= 2.5 * max(float(legs.mean()), 1e-9)
     if closed:
         way, legs = [*way, way[0]], np.append(legs, far[way[-1], way[0]])
     along = np.concatenate([[0.0], np.cumsum(np.maximum(legs, 1e-6))])
@@ -63,14 +65,15 @@ def trajectory(
     return _fly(smooth, axis, up, n_frames, closed)
 
 
-def interpolate(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int, stops: int = 12) -> Poses:
+def interpolate(poses: Poses, up: Float[np.ndarray, "3"], n_frames: int, stops: int = 12) -> Frames:
     """Through some of the cameras, by the cubic spline; around, or there and back over a gap."""
     if len(poses) == 1:
         return np.repeat(poses, n_frames, axis=0)
     far = steps(poses)
     way = shortest(far)
     legs = far[way[:-1], way[1:]]
-    closed = len(way) > 2 and far[way[-1], way[0]] <= 3 * max(float(np.median(legs)), 1e-9)
+    last = float(far[way[-1], way[0]])
+    closed = len(way) > 2 and last <= 3 * max(float(np.median(legs)), 1e-9)
     if len(way) > stops:
         even = (
             np.linspace(0, len(way), stops, endpoint=False)
@@ -100,7 +103,7 @@ def _fly(
     up: Float[np.ndarray, "3"],
     n_frames: int,
     closed: bool,
-) -> Poses:
+) -> Frames:
     """Cameras along a finely sampled curve at an even speed, or in a swing."""
     axis = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
     size = np.linalg.norm(np.ptp(positions, axis=0))

@@ -17,6 +17,7 @@ from geometry.capture_kind import horizontal_axes
 from geometry.poses import Poses, look_at
 from paths.level import level
 from paths.nearness import NEAR, Points, between, directions, distance_range
+from paths.path import Frames
 from paths.route import cheapest_route, longest_run
 from paths.smooth import blur, sample, swing, within
 
@@ -24,7 +25,7 @@ from paths.smooth import blur, sample, swing, within
 _COLUMN, _ROW, _SAMPLES = 5.0, 2.5, 360
 _ELEVATIONS = np.arange(-80.0, 80.1, _ROW)
 # Nearness that the search asks for: smoothing takes a little of it.
-_SEARCHED = NEAR - 2.0
+_SEARCHED = NEAR - 1.0
 
 # Which of positions are in free space.
 Free = Callable[[Points], Bool[np.ndarray, "point"]]
@@ -56,7 +57,9 @@ class Around:
         """Unit directions from the subject to the cameras, and their distances."""
         return directions(self.poses[:, :, 3], self.subject)
 
-    def direction(self, azimuth: np.ndarray, elevation: np.ndarray) -> Points:
+    def direction(
+        self, azimuth: np.ndarray, elevation: np.ndarray
+    ) -> Float[np.ndarray, "*place 3"]:
         """Unit vectors at angles in degrees."""
         first, second = horizontal_axes(self.up)
         a, e = np.radians(azimuth)[..., None], np.radians(elevation)[..., None]
@@ -95,13 +98,13 @@ class Curve:
     closed: bool
 
 
-def orbit(around: Around, n_frames: int) -> Poses:
+def orbit(around: Around, n_frames: int) -> Frames:
     """Once around, at the elevation and distance that the photos have at each azimuth."""
     curve = _curve(around, _widest_route(around), (0.0, 360.0))
     return _fly(around, curve, np.arange(n_frames) * len(curve.azimuth) / n_frames)
 
 
-def dome(around: Around, n_frames: int) -> Poses:
+def dome(around: Around, n_frames: int) -> Frames:
     """Once around, rising to the highest photos and sinking to the lowest as they allow."""
     _, elevation = around.angles_of(around.seen[0])
     low, middle, high = np.percentile(elevation, [12, 50, 88])
@@ -119,7 +122,7 @@ def dome(around: Around, n_frames: int) -> Poses:
     return _fly(around, curve, np.arange(n_frames) * len(curve.azimuth) / n_frames)
 
 
-def arc(around: Around, n_frames: int) -> Poses:
+def arc(around: Around, n_frames: int) -> Frames:
     """Back and forth over the widest azimuth that photos cover without a gap."""
     route = _widest_route(around)
     curve = _curve(around, route, _covered(around, route))
@@ -222,7 +225,7 @@ def _route_cost(
 
 def _curve(around: Around, route: Float[np.ndarray, "column"], part: tuple[float, float]) -> Curve:
     """The smooth curve along a route, from the first azimuth to the last."""
-    closed = part[1] - part[0] >= 360
+    closed = bool(part[1] - part[0] >= 360)
     count = _SAMPLES if closed else max(round(part[1] - part[0]) + 1, 13)
     azimuth = np.linspace(part[0], part[1], count, endpoint=not closed)
     columns = np.arange(0, 360, _COLUMN)
@@ -257,7 +260,7 @@ def _near_elevations(
     middle = len(steps) // 2
     direction = around.direction(azimuth[:, None], elevation[:, None] + steps)
     angle = between(direction.reshape(-1, 3), around.seen[0]).min(1).reshape(len(azimuth), -1)
-    near = angle <= NEAR - 0.5
+    near = angle <= NEAR - 0.1
     down = np.logical_and.accumulate(near[:, middle::-1], axis=1).sum(1)
     up = np.logical_and.accumulate(near[:, middle:], axis=1).sum(1)
     # Where nothing is near, no bound.
@@ -281,22 +284,32 @@ def _freed(
     """Distances moved to where space is free, in the range that the photos have."""
     assert around.free is not None
     every = slice(None, None, 3)
-
-    def free(share: np.ndarray) -> Bool[np.ndarray, "sample"]:
-        assert around.free is not None
-        return around.free((around.subject + direction * share[:, None])[every])
-
-    good = free(far)
-    if good.all():
+    if around.free((around.subject + direction * far[:, None])[every]).all():
         return far
-    chosen = far[every].copy()
-    for share in (0.75, 1.0, 0.5, 0.25, 0.0):
-        other = low + share * (high - low)
-        now = free(other) & ~good
-        chosen[now], good = other[every][now], good | now
-    samples = np.arange(len(far))
-    moved = np.interp(samples, samples[every], chosen, period=len(far) if closed else None)
-    return within(moved, low, high, sigma / 2, closed)
+    share = np.linspace(0, 1, 9)
+    tried = low[every, None] + share * (high - low)[every, None]
+    places = around.subject + direction[every, None] * tried[:, :, None]
+    free = around.free(places.reshape(-1, 3)).reshape(tried.shape)
+    # Back, away from the subject, before nearer.
+    away = tried - far[every, None]
+    price = np.where(away >= 0, away, -3 * away) + np.where(free, 0, np.inf)
+    chosen = price.argmin(1)
+    spans = [_span(row, int(start)) for row, start in zip(free, chosen, strict=True)]
+    samples = np.arange(len(far)) // 3
+    bounds = [tried[np.arange(len(tried)), end][samples] for end in np.array(spans).T]
+    return within(far, bounds[0], bounds[1], sigma, closed)
+
+
+def _span(free: Bool[np.ndarray, "place"], start: int) -> tuple[int, int]:
+    """First and last of the free places in a row with `start`; all of them if none is."""
+    if not free[start]:
+        return 0, len(free) - 1
+    first = last = start
+    while first > 0 and free[first - 1]:
+        first -= 1
+    while last < len(free) - 1 and free[last + 1]:
+        last += 1
+    return first, last
 
 
 def _aside(around: Around) -> Float[np.ndarray, "camera 2"]:
@@ -336,7 +349,7 @@ def _fly(
     curve: Curve,
     at: Float[np.ndarray, "frame"],
     raised: Float[np.ndarray, "frame"] | None = None,
-) -> Poses:
+) -> Frames:
     """Cameras at fractional indices of a curve, their horizon level."""
     step = 360 / len(curve.azimuth) if curve.closed else np.diff(curve.azimuth)[0]
     azimuth = curve.azimuth[0] + at * step

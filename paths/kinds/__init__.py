@@ -1,0 +1,1 @@
+"""The kinds of path: around a subject, before it, along a walk."""
