@@ -22,7 +22,13 @@ from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from evaluation.album import SHEET, write_album
 from evaluation.film import GifLimits, write_films
-from evaluation.flight import film_depth_range, film_scene, plan_flight, write_path
+from evaluation.flight import (
+    film_depth_range,
+    film_scene,
+    plan_flight,
+    rays_per_second,
+    write_path,
+)
 from evaluation.protocol import Protocol, describe, measure_split
 from evaluation.store import FrameStore
 from evaluation.views import View, render_view
@@ -48,6 +54,8 @@ from writing.files import write_json, write_png
 
 # The preview that comes with the test views: frames, frames per second, longer side in pixels.
 _PREVIEW_FRAMES, _PREVIEW_FPS, _PREVIEW_SIDE = 48, 12.0, 400
+# So long it may take; and a smaller one than this tells nothing.
+_PREVIEW_SECONDS, _PREVIEW_LEAST = 60.0, 100
 
 
 def main() -> None:
@@ -124,24 +132,28 @@ def fly(model: Model, options: EvalOptions, folder: Path, name: str, preview: bo
     """Plan the flight, and film it."""
     scene = model.scene
     n_frames = options.n_frames or max(2, round(options.path_seconds * options.fps))
+    n_frames = min(n_frames, _PREVIEW_FRAMES) if preview else n_frames
     config = PathConfig(
         options.path,
-        min(n_frames, _PREVIEW_FRAMES) if preview else n_frames,
+        n_frames,
         options.path_height,
         options.path_radius,
         options.path_roll,
     )
     device = str(model.device)
     # Planned by one process: others might round to another path.
-    path = broadcast_from_rank0(
-        plan_flight(model.renderer, scene, config, device) if is_main_process() else None
-    )
+    path = size = None
+    if is_main_process():
+        speed = rays_per_second(model.renderer, scene, device)
+        path = plan_flight(model.renderer, scene, config, device, speed)
+        size = options.img_wh
+        if preview:
+            size = preview_size(size or tuple(path.cameras.size[0].tolist()), n_frames, speed)
+    path, size = broadcast_from_rank0((path, size))
     assert path is not None
-    width, height = path.cameras.size[0].tolist()
-    size = options.img_wh
-    if preview:
-        factor = min(1.0, _PREVIEW_SIDE / max(width, height))
-        size = max(2, int(width * factor)), max(2, int(height * factor))
+    if preview and size is None:
+        print("no preview of the flight: this model renders too slowly; see --split path")
+        return
     film = film_scene(scene, path, size)
     fps = _PREVIEW_FPS if preview else options.fps
     if is_main_process():
@@ -149,6 +161,20 @@ def fly(model: Model, options: EvalOptions, folder: Path, name: str, preview: bo
         for line in path.summary():
             print(line)
     write_film(model, film, options, folder, name, fps)
+
+
+def preview_size(size: tuple[int, int], n_frames: int, speed: float) -> tuple[int, int] | None:
+    """Width and height of the preview: small, and so that it takes no long time; None if tiny.
+
+    Args:
+        size: of the film.
+        speed: rays per second.
+    """
+    width, height = size
+    rays = _PREVIEW_SECONDS * speed / n_frames
+    factor = min(1.0, _PREVIEW_SIDE / max(width, height), (rays / (width * height)) ** 0.5)
+    small = max(2, int(width * factor)), max(2, int(height * factor))
+    return small if max(small) >= min(_PREVIEW_LEAST, max(width, height)) else None
 
 
 def write_film(

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from errors import UserError
+
 
 @dataclass(frozen=True)
 class Lens:
@@ -31,18 +33,26 @@ class Lens:
     ) -> tuple[Lens, tuple[float, float, float, float]]:
         """The lens, and (fx, fy, cx, cy) of the undistorted photo of the same size.
 
-        The new view is the largest that has a colour for every pixel.
+        The new view is the largest that has a colour for every pixel. Raises UserError, which does
+        not know the file, where the lens shows no such view.
         """
         fx, fy, cx, cy = intrinsics
         matrix = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
         distortion = np.array(coefficients, dtype=np.float64)
-        if fisheye:
-            new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
-                matrix, distortion, size, np.eye(3), balance=0.0
-            )
-        else:
-            new, _ = cv2.getOptimalNewCameraMatrix(matrix, distortion, size, alpha=0.0)
+        try:
+            if fisheye:
+                new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+                    matrix, distortion, size, np.eye(3), balance=0.0
+                )
+            else:
+                new, _ = cv2.getOptimalNewCameraMatrix(matrix, distortion, size, alpha=0.0)
+        except cv2.error as error:
+            raise UserError(f"{_absurd(coefficients)} ({error.err})") from error
         new = np.asarray(new, dtype=np.float64)
+        focal = new[[0, 1], [0, 1]]
+        largest = 1e3 * max(size)
+        if not (np.isfinite(new).all() and focal.min() > 0 and np.abs(new).max() < largest):
+            raise UserError(_absurd(coefficients))
         lens = Lens(matrix, distortion, new, fisheye)
         return lens, (new[0, 0], new[1, 1], new[0, 2] + 0.5, new[1, 2] + 0.5)
 
@@ -52,3 +62,8 @@ class Lens:
                 image, self.matrix, self.coefficients, Knew=self.new_matrix
             )
         return cv2.undistort(image, self.matrix, self.coefficients, None, self.new_matrix)
+
+
+def _absurd(coefficients: list[float]) -> str:
+    terms = ", ".join(f"{value:.3g}" for value in coefficients)
+    return f"the distortion {terms} folds the image; solve the poses again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from datasets.files.finder import find_beside
+from datasets.files.images import open_image, orientation
 from datasets.lens import Lens
 from errors import UserError
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -84,15 +83,15 @@ def photo_size(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
 
     Reads the header only. Raises UserError where there is no readable image.
     """
-    with _opened(path) as image:
-        turned = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap the sides
+    with open_image(path) as image:
+        turned = orientation(image) >= 5  # orientations 5 to 8 swap the sides
         width, height = image.size
     return (width, height), ((height, width) if turned else (width, height))
 
 
 def has_alpha(path: Path) -> bool:
     """Whether pixels of the image may be transparent. Reads the header only."""
-    with _opened(path) as image:
+    with open_image(path) as image:
         return image.has_transparency_data
 
 
@@ -107,7 +106,7 @@ def read_photo(frame: Frame) -> UInt8[np.ndarray, "height width channel"]:
         mask = _scaled(_decode_mask(frame), (image.shape[1], image.shape[0]))
         image = np.dstack([image[..., :3], mask])
     if frame.lens is not None:
-        image = frame.lens.undistort(image)
+        image = _undistorted(image, frame)
     return _resize(image, frame.size)
 
 
@@ -120,8 +119,16 @@ def read_mask(frame: Frame) -> Bool[np.ndarray, "height width"]:
     if frame.lens is not None:
         assert frame.path is not None
         stored, turned = photo_size(frame.path)  # which the lens is for
-        mask = frame.lens.undistort(_scaled(mask, turned if frame.upright else stored))
+        mask = _undistorted(_scaled(mask, turned if frame.upright else stored), frame)
     return _scaled(mask, (width, height)) > 127
+
+
+def _undistorted(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    assert frame.lens is not None
+    try:
+        return frame.lens.undistort(image)
+    except cv2.error as error:
+        raise UserError(f"{frame.path}: its lens cannot be undone ({error.err})") from error
 
 
 def _decode_mask(frame: Frame) -> UInt8[np.ndarray, "height width"]:
@@ -204,46 +211,18 @@ def _resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def _decode(path: Path, upright: bool) -> NDArray[np.uint8]:
-    with _opened(path) as image:
-        try:
-            turned = ImageOps.exif_transpose(image) if upright else image
-            if turned.mode.startswith(("I", "F")):  # 16 bits a channel, which convert() would clip
-                grey = np.nan_to_num(np.asarray(turned, dtype=np.float64)).clip(min=0)
-                sixteen = turned.mode.startswith("I;16") or grey.max() > 255
-                floats = turned.mode == "F" and grey.max() <= 1
-                grey = (grey / (65535 if sixteen else 1 if floats else 255)).clip(max=1)
-                return np.repeat((255 * grey + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
-            clear = turned.has_transparency_data
-            return np.asarray(turned.convert("RGBA" if clear else "RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{path}: the image is damaged ({error}); replace it") from error
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: the image is empty (0 bytes); replace it")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF blocks, which do not matter here
-            return Image.open(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path}: not a readable image ({error}); replace it") from error
+    with open_image(path) as image:
+        turned = ImageOps.exif_transpose(image) if upright else image
+        if turned.mode.startswith(("I", "F")):  # 16 bits a channel, which convert() would clip
+            grey = np.nan_to_num(np.asarray(turned, dtype=np.float64)).clip(min=0)
+            sixteen = turned.mode.startswith("I;16") or grey.max() > 255
+            floats = turned.mode == "F" and grey.max() <= 1
+            grey = (grey / (65535 if sixteen else 1 if floats else 255)).clip(max=1)
+            return np.repeat((255 * grey + 0.5).astype(np.uint8)[..., None], 3, axis=-1)
+        clear = turned.has_transparency_data
+        return np.asarray(turned.convert("RGBA" if clear else "RGB"))
 
 
 def find_mask(folder: Path, photo: str) -> Path | None:
     """The mask of a photo: photo.jpg.png (as COLMAP has it) or photo.png in `folder`."""
-    for name in (f"{photo}.png", f"{Path(photo).stem}.png"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
-
-
-def list_photos(folder: Path) -> list[Path]:
-    """The photos of a folder in the order of their names; hidden files and others are ignored."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
+    return find_beside(folder, (f"{photo}.png", f"{Path(photo).stem}.png"))

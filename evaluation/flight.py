@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,15 +23,36 @@ from .views import render_depth
 PATH_FILE, PATH_PICTURE = "path.json", "path.png"
 # Frames, and the longer side of their images in pixels, that tell the film's range of depths.
 _RANGE_FRAMES, _RANGE_SIDE = 12, 64
+# Rays that planning renders, about; and the seconds that they may take.
+_PLANNING_RAYS, _PLANNING_SECONDS = 800_000, 60.0
 
 
-def plan_flight(render: ImageRenderer, scene: Scene, config: PathConfig, device: str) -> CameraPath:
+def rays_per_second(render: ImageRenderer, scene: Scene, device: str) -> float:
+    """How fast the field renders, from a small image of a training camera."""
+    train = scene.splits["train"]
+    camera = scene.cameras[train[len(train) // 2]].resized(_RANGE_SIDE, _RANGE_SIDE).to(device)
+    render_depth(render, scene, camera)  # the first is slower
+    start = time.perf_counter()
+    render_depth(render, scene, camera)
+    return _RANGE_SIDE**2 / max(1e-6, time.perf_counter() - start)
+
+
+def plan_flight(
+    render: ImageRenderer, scene: Scene, config: PathConfig, device: str, speed: float
+) -> CameraPath:
     """The path that the photos support, in what the trained field leaves free.
+
+    A field that renders too slowly to look around in is not asked: the cameras alone tell then.
 
     Args:
         render: of the field, on the device.
         scene: with the training cameras.
+        speed: rays per second.
     """
+    if _PLANNING_RAYS / speed > _PLANNING_SECONDS:
+        path = plan_path(scene, config)
+        note = "planned by the cameras alone: this model renders too slowly to look at what is free"
+        return replace(path, notes=(*path.notes, note))
     return plan_path(scene, config, lambda cameras: render_depth(render, scene, cameras.to(device)))
 
 

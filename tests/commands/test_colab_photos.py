@@ -1,82 +1,78 @@
-"""The notebook from photos to the GIF, on photos by our own ray tracer."""
+"""The notebook from photos to the film, on photos of a made-up place."""
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 
-import nbformat
-import numpy as np
-import torch
-from nbclient import NotebookClient
-from PIL import Image, ImageSequence
+import pillow_heif
+import pytest
+from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
-from datasets.demo.raytracer import Solid, World, render
-from datasets.demo.solids import Box, Sphere, Vectors
-from tests.capture_scene import orbit, pattern
-from tests.conftest import ROOT
+from tests.capture_scene import orbit, take_photos
+from tests.helpers.notebooks import TINY_VOXELS, execute, project_zip
 
-TINY = (
-    "--model voxels --resolution 32 --batch_size 500 "
-    "--img_wh 20 15 --max_steps 5 --val_every_steps 5 --val_rays 64 --accelerator cpu"
-)
+COUNT = 16
 
 
-def painted(seed: int, cells: float = 1.0):
-    """A texture of coloured noise that lies on all sides of a solid."""
-    image = torch.from_numpy(pattern(seed, 1024).astype(np.float32) / 255).pow(2.2)
-
-    def texture(x: Vectors) -> Vectors:
-        u = (0.5 + (x[0] + 0.37 * x[2]) / (4 * cells)) * 1023
-        v = (0.5 + (x[1] + 0.61 * x[2]) / (4 * cells)) * 1023
-        return image[v.long().clamp(0, 1023), u.long().clamp(0, 1023)].T
-
-    return texture
-
-
-def ray_traced_photos(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    """A box and a ball on a patterned floor, seen from all around."""
-    world = World(
-        (
-            Solid(Box((2.0, 2.0, 0.1)), (0, 0, -0.1), painted(1), casts_shadow=False),
-            Solid(Box((0.4, 0.3, 0.3)), (0.1, 0, 0.3), painted(2, 0.5)),
-            Solid(Sphere(0.3), (-0.5, -0.4, 0.3), painted(3, 0.5)),
-        )
-    )
-    width, height = size
-    intrinsics = torch.tensor([width, width, width / 2, height / 2], dtype=torch.float32)
-    poses = torch.from_numpy(orbit(count)).float()
-    folder.mkdir()
-    for i in range(count):
-        rgba = render(world, poses[i : i + 1], intrinsics, size, supersampling=2)[0]
-        rgb = rgba[..., :3] * rgba[..., 3:] + 0.4 * (1 - rgba[..., 3:])
-        pixels = (255 * rgb.clamp(0, 1)).round().byte().numpy()
-        Image.fromarray(pixels).save(folder / f"{i:02d}.jpg", quality=95)
-    return folder
+def zip_of_photos(folder: Path) -> Path:
+    """Photos in a zip, one of them HEIC, with what a Mac adds."""
+    photos = take_photos(folder / "photos", orbit(COUNT), (320, 240), 320.0)
+    pillow_heif.register_heif_opener()
+    with Image.open(photos / "03.jpg") as image:
+        image.save(photos / "03.heic", quality=95)
+    (photos / "03.jpg").unlink()
+    path = folder / "pig photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for photo in sorted(photos.iterdir()):
+            archive.write(photo, f"pig/{photo.name}")
+            archive.writestr(f"__MACOSX/pig/._{photo.name}", b"")
+    shutil.rmtree(photos)
+    return path
 
 
-def test_the_notebook_makes_a_gif_of_photos(tmp_path):
-    photos = ray_traced_photos(tmp_path / "photos", 20, (240, 180))
-    notebook = nbformat.read(ROOT / "colab/photos_to_gif.ipynb", as_version=4)
-    settings = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    settings.source += (
-        f"\nPROJECT, WORK, PHOTOS = {str(ROOT)!r}, {str(tmp_path)!r}, {str(photos)!r}"
-        f"\nTRAIN_FLAGS = {TINY!r}"
-        "\nEVAL_FLAGS = '--split path --n_frames 3 --accelerator cpu'"
-    )
-    NotebookClient(notebook, timeout=200, kernel_name="python3").execute(cwd=str(tmp_path))
-    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
-    text = "".join(o.get("text", "") for o in outputs)
-    assert "20 of 20 photos placed, 360" in text
-    assert any("image/gif" in o.get("data", {}) for o in outputs)
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
-    with Image.open(tmp_path / "results/photos/photos.gif") as gif:
-        assert sum(1 for _ in ImageSequence.Iterator(gif)) == 3
+def test_photos_become_a_film_and_a_report(tmp_path: Path):
+    settings = {
+        "PROJECT": project_zip(tmp_path / "nerf.zip").name,
+        "PHOTOS": zip_of_photos(tmp_path).name,
+        "NAME": "pig",
+        "TRAIN_FLAGS": TINY_VOXELS.format(5) + " --img_wh 32 24",
+        "EVAL_FLAGS": "--n_frames 3 --accelerator cpu",
+    }
+    ran = execute("photos_to_gif", tmp_path, **settings)
+    assert f"{COUNT} of {COUNT} photos placed" in ran.text
+    assert "held-out views: psnr" in ran.text
+    assert ran.count("image/png") == 3  # cameras, photos, held-out views
+    assert ran.html.count("<video controls") == 2
+    assert "data:video/mp4;base64" in ran.html
+    assert "<iframe srcdoc" in ran.html
+    keep = tmp_path / "nerf"
+    for name in ("pig.mp4", "pig.gif", "pig_depth.mp4", "path.json"):
+        assert (keep / "results/pig/path" / name).is_file()
+    with zipfile.ZipFile(tmp_path / "nerf-work/pig.zip") as archive:
+        names = archive.namelist()
+    assert {"results/pig/path/pig.mp4", "reports/pig/report.html"} <= set(names)
+    assert "results/pig/path/000.png" not in names
+    # What can be made again stays on the machine's disk.
+    assert sorted(path.name for path in (keep / "ckpts/pig").iterdir())[-1] == "last.ckpt"
+    with zipfile.ZipFile(keep / "scenes/pig.zip") as archive:
+        names = archive.namelist()
+    assert "poses_bounds.npy" in names
+    assert not any("database" in name or ".prepare" in name for name in names)
 
+    # The machine is lost, and all cells are run again.
+    shutil.rmtree(tmp_path / "nerf-work")
+    settings["TRAIN_FLAGS"] = settings["TRAIN_FLAGS"].replace("5", "8", 1)
+    ran = execute("photos_to_gif", tmp_path, until="place.train", **settings)
+    assert "pig is prepared already" in ran.text
+    assert "prepare.py" not in ran.text
+    assert "--ckpt_path ckpts/pig/last.ckpt" in ran.text
+    assert "8 steps in" in ran.text
 
-def test_the_notebook_only_calls_scripts():
-    notebook = nbformat.read(ROOT / "colab/photos_to_gif.ipynb", as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert "import torch" not in cell.source
-            assert "pycolmap" not in cell.source
-            assert not cell.outputs
+    # Other photos under the same name are noticed.
+    with zipfile.ZipFile(tmp_path / settings["PHOTOS"], "a") as archive:
+        archive.writestr("pig/another.jpg", b"other")
+    with pytest.raises(CellExecutionError, match=r"1 new \(another.jpg\).*another NAME"):
+        execute("photos_to_gif", tmp_path, until="place.restore_scene", **settings)

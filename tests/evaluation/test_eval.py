@@ -1,9 +1,10 @@
-"""Evaluation of a run on a tiny scene."""
+"""Evaluation of a run on a tiny scene: what eval.py writes, and where."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
@@ -11,52 +12,57 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.helpers.commands import TINY
+from tests.helpers.runs import command
 from tests.scenes import write_blender
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with a scene of 10 steps an epoch, and a run of 25 steps."""
+def folder(tmp_path_factory) -> Path:
+    """With a scene, and a run of a few steps."""
     folder = tmp_path_factory.mktemp("work")
     write_blender(folder / "ball")
-    log = run(
-        *(folder, "train.py", "--root_dir", "ball", "--exp_name", "whole", "--max_steps", "25"),
-        *("--val_every_steps", "10", *TINY),
+    command(
+        *(folder, "train", "--root_dir", "ball", "--exp_name", "whole", "--max_steps", "10"), *TINY
     )
-    return folder, log.stdout
+    return folder
 
 
-def test_evaluation_needs_the_checkpoint_alone(trained):
-    folder, _ = trained
-    run(folder, "eval.py", "--ckpt_path", "ckpts/whole/last.ckpt", "--save_depth")
+def frames(path: Path) -> int:
+    return sum(1 for _ in imageio.get_reader(path))  # type: ignore[attr-defined,misc]
+
+
+def test_evaluation_needs_the_checkpoint_alone(folder):
+    output = command(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt", "--save_depth")
     results = folder / "results/blender/ball"
-    report = json.loads((results / "metrics.json").read_text())
+    report = json.loads((results / "test/metrics.json").read_text())
     assert [view["name"] for view in report["views"]] == [f"test/r_{i}.png" for i in range(3)]
     assert report["mean"]["psnr"] == pytest.approx(
         np.mean([view["psnr"] for view in report["views"]]), abs=1e-3
     )
+    assert f"mean over 3 views: PSNR {report['mean']['psnr']:.2f} dB" in output
     # The figures are those of the saved images against the photos on white.
     for i, view in enumerate(report["views"]):
         photo = np.asarray(Image.open(folder / f"ball/test/r_{i}.png")).astype(float)
         photo = np.round(photo[..., :3] * photo[..., 3:] / 255 + 255 - photo[..., 3:])
-        saved = np.asarray(Image.open(results / f"{i:03d}.png")).astype(float)
+        saved = np.asarray(Image.open(results / f"test/{i:03d}.png")).astype(float)
         assert view["psnr"] == pytest.approx(
             -10 * np.log10((((saved - photo) / 255) ** 2).mean()), abs=1e-3
         )
-    gif = imageio.get_reader(results / "ball.gif")
-    assert len(gif) == 3
-    with Image.open(results / "ball.gif") as image:
-        assert image.info["loop"] == 0
-        assert image.info["duration"] == 40
-    assert sum(1 for _ in imageio.get_reader(results / "ball.mp4")) == 3  # type: ignore[attr-defined,misc]
-    assert (results / "depth_000.pfm").is_file()
-    assert not [path for path in results.iterdir() if path.name.startswith(".")]
+    assert (results / "test/depth_000.pfm").is_file()
+    # A short flight comes with them, in a folder of its own.
+    preview = results / "preview"
+    with Image.open(preview / "ball.gif") as gif:
+        assert gif.info["loop"] == 0
+    count = len(list(preview.glob("[0-9]*.png")))
+    assert frames(preview / "ball.mp4") == frames(preview / "ball.gif") == count > 3
+    assert not (preview / "metrics.json").exists()
+    assert not [path for path in results.rglob("*") if path.name.startswith(".")]
 
 
-def test_exported_weights_render_the_path_where_the_data_is_gone(trained):
-    folder, _ = trained
-    run(
-        *(folder, "eval.py", "--ckpt_path", "ckpts/whole/last.ckpt"),
+def test_exported_weights_render_the_path_where_the_data_is_gone(folder):
+    command(
+        *(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt"),
         *("--export_weights", "portable/ball.ckpt"),
     )
     exported = folder / "portable/ball.ckpt"
@@ -65,19 +71,30 @@ def test_exported_weights_render_the_path_where_the_data_is_gone(trained):
     away = folder / "away"
     away.mkdir()
     os.replace(exported, away / "ball.ckpt")
-    process = run(away, "eval.py", "--ckpt_path", "ball.ckpt", "--n_frames", "4")
-    assert "rendering the camera path of the checkpoint" in process.stdout
-    results = away / "results/blender/ball"
-    assert len(list(results.glob("0*.png"))) == 4
-    assert not (results / "metrics.json").exists()
+    output = command(away, "eval", "--ckpt_path", "ball.ckpt", "--n_frames", "4")
+    assert "rendering the camera path of the checkpoint" in output
+    (results,) = (away / "results/blender").iterdir()
+    assert len(list((results / "path").glob("0*.png"))) == 4
+    assert not list(away.rglob("metrics.json"))
 
 
 @pytest.mark.parametrize("path", ["spiral", "orbit", "interp"])
-def test_paths(trained, path):
-    folder, _ = trained
-    run(
-        *(folder, "eval.py", "--ckpt_path", "ckpts/whole/last.ckpt", "--path", path),
+def test_paths(folder, path):
+    command(
+        *(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt", "--path", path),
         *("--n_frames", "3", "--img_wh", "20", "14", "--out_dir", f"out_{path}"),
     )
-    image = np.asarray(Image.open(folder / f"out_{path}/000.png"))
+    image = np.asarray(Image.open(folder / f"out_{path}/path/000.png"))
     assert image.shape == (14, 20, 3)
+    assert frames(folder / f"out_{path}/path/ball.mp4") == 3
+
+
+def test_a_split_that_the_scene_does_not_have_is_refused(folder):
+    (folder / "ball/transforms_test.json").rename(folder / "ball/away.json")
+    try:
+        # Without a test split the synthetic format validates and tests on the same photos.
+        command(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt", "--split", "test")
+        report = json.loads((folder / "results/blender/ball/test/metrics.json").read_text())
+        assert report["val_is_test"]
+    finally:
+        (folder / "ball/away.json").rename(folder / "ball/transforms_test.json")

@@ -10,7 +10,11 @@ from models.rendering.renderer import TrainingMode
 
 
 def training_mode(
-    seed: int = 0, perturb: float = 0.0, noise_std: float = 0.0, **others: Any
+    seed: int = 0,
+    perturb: float = 0.0,
+    noise_std: float = 0.0,
+    device: torch.device | str = "cpu",
+    **others: Any,
 ) -> TrainingMode:
-    """A training step on the processor, by default with samples where a picture has them."""
-    return TrainingMode(torch.Generator().manual_seed(seed), perturb, noise_std, **others)
+    """A training step's, by default with samples at the middles of their intervals."""
+    return TrainingMode(torch.Generator(device).manual_seed(seed), perturb, noise_std, **others)

@@ -15,14 +15,15 @@ import torch
 from datasets import load_scene
 from geometry.rays import RayLimits, Rays
 from losses import loss_dict
-from models import build_fields, build_renderer
 from models.grids.lattice import Lattice
 from models.tensorf.field import TensoRF
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
+from models.voxels.integral.march import render_rays
 from models.voxels.regularisation import TotalVariation
-from opt import TrainOptions
+from tests.helpers.models import SMALL_NERF, build, options_of
+from tests.helpers.modes import training_mode
 from tests.helpers.runs import COMMON, RUNS, command, found, val_psnr
 from tests.helpers.voxels import AROUND, BOX, FORWARD, rays_at, some_grid, some_tables
 from tests.scenes import write_blender
@@ -54,24 +55,23 @@ def grid_on(device: torch.device, grid: VoxelGrid) -> VoxelGrid:
 @pytest.mark.parametrize("training", [True, False], ids=["training", "picture"])
 def test_voxels_are_rendered_alike(gpu, name, training):
     grid, rays = some_grid(REGIONS[name]), rays_at(REGIONS[name])
-    stops = RayLimits(torch.linspace(1, 6, len(rays)), torch.full((len(rays),), 0.5))
+    limits = RayLimits(torch.linspace(1, 6, len(rays)), torch.full((len(rays),), 0.5))
     uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(3))
     weight = torch.randn(len(rays), 5, generator=torch.Generator().manual_seed(4))
     results = []
     for device in (gpu, torch.device("cpu")):
         mine = [table.to(device).requires_grad_() for table in some_tables(grid)]
-        how = MarchConfig(exact=True, step=0.5)
+        config = MarchConfig(exact=True, step=0.5)
         if training:
-            limits = RayLimits(stops.t.to(device), stops.cells.to(device))
-            how = MarchConfig(
+            config = MarchConfig(
                 uniform.to(device),
                 exact=True,
                 near_gradient_scaling=1.0,
-                limits=limits,
+                limits=RayLimits(limits.t.to(device), limits.cells.to(device)),
                 n_colored=30,
             )
-        render: Any = IntegrateVoxels.apply if training else show
-        out = render(*mine, grid_on(device, grid), rays.to(device), how)
+        render: Any = IntegrateVoxels.apply if training else render_rays
+        out = render(*mine, grid_on(device, grid), rays.to(device), config)
         got = list(out[:3])
         if training:
             loss = (out[0] * weight.to(device)).sum() + out[1].square().sum()
@@ -135,8 +135,8 @@ def test_a_field_moves_to_a_gpu_and_grows_there(gpu):
         replaced = field.grow(progress, step, lambda count: rays[:count].to(gpu))
         assert all(r.new.device.type == gpu.type for r in replaced)
     assert len(field.grid) > cells
-    picture = field.render(rays[:100].to(gpu), 1.0)
-    same(picture[0], field.to("cpu").render(rays[:100], 1.0)[0])
+    output = field.render(rays[:100].to(gpu), 1.0)
+    same(output.rgb, field.to("cpu").render(rays[:100], 1.0).rgb)
 
 
 @pytest.mark.parametrize("region", [BOX, AROUND], ids=["box", "around"])
@@ -161,20 +161,18 @@ def test_tensorf_is_the_same(gpu, region):
 @pytest.mark.parametrize("sampler", ["hierarchical", "occupancy"])
 def test_the_papers_network_takes_the_same_step(gpu, sampler, tmp_path):
     scene = write_blender(tmp_path / "ball")
-    options = TrainOptions(root_dir=str(scene), sampler=sampler, netdepth=2, netwidth=16, netskip=1)
-    loaded = load_scene(options)
+    options = options_of(root_dir=str(scene), sampler=sampler, **SMALL_NERF)
     torch.manual_seed(0)
-    fields = build_fields(options, loaded)
+    fields, renderer = build(options, load_scene(options))
     rays = rays_at(BOX, count=64)
     rays = replace(rays, near=0 * rays.near + 2, far=0 * rays.far + 6)
     target = torch.rand(64, 3)
     losses = []
     for device in (torch.device("cpu"), gpu):
-        fields = {name: field.to(device) for name, field in fields.items()}
-        renderer = build_renderer(fields, options, loaded)
-        generator = torch.Generator(device).manual_seed(0)
-        out = renderer.train(rays.to(device), 0.0, 0.0, generator)
-        losses.append(loss_dict["mse"](out, target.to(device)))
+        for field in fields.values():
+            field.to(device)
+        outputs = renderer.render_train(rays.to(device), training_mode(device=device))
+        losses.append(loss_dict["mse"](outputs, target.to(device)))
     same(losses[0], losses[1])
 
 

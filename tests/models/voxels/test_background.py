@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from cli import to_dict
-from datasets.loaders.ray_loader import RayBatch
 from geometry.rays import Rays
 from geometry.region import Region
 from models.voxels.background import eval_background, fit_background
@@ -45,7 +44,7 @@ def test_colours_beside_the_subject_are_found_by_direction():
     directions = all_directions()
     distance = torch.linspace(0, 1, len(directions))
     rgbs = torch.where((distance > 0.4)[:, None], sky_and_floor(directions), RED)
-    found = fit_background(RayBatch(rays(directions, distance), rgbs), PLACE)
+    found = fit_background(rays(directions, distance), rgbs, PLACE)
     elsewhere = all_directions(777)
     torch.testing.assert_close(
         eval_background(found, elsewhere), sky_and_floor(elsewhere), rtol=0, atol=0.03
@@ -58,7 +57,7 @@ def test_where_nothing_is_beside_a_subject_all_counts(unbounded):
     distance = torch.linspace(0, 0.39 if unbounded else 1, len(directions))
     region = Region(PLACE.center, PLACE.half, unbounded=unbounded)
     rgbs = RED.expand(len(directions), 3)
-    found = fit_background(RayBatch(rays(directions, distance), rgbs), region)
+    found = fit_background(rays(directions, distance), rgbs, region)
     torch.testing.assert_close(eval_background(found, directions), rgbs, rtol=0, atol=1e-5)
 
 
@@ -66,15 +65,13 @@ def test_directions_that_no_photo_has_look_like_the_others():
     directions = all_directions(spread=0.1)
     generator = torch.Generator().manual_seed(1)
     rgbs = 0.5 + 0.1 * torch.randn(len(directions), 3, generator=generator)
-    found = fit_background(RayBatch(rays(directions, torch.ones(len(directions))), rgbs), PLACE)
+    found = fit_background(rays(directions, torch.ones(len(directions))), rgbs, PLACE)
     colours = eval_background(found, all_directions())
     torch.testing.assert_close(colours, torch.full_like(colours, 0.5), rtol=0, atol=0.1)
 
 
 def test_training_starts_with_what_its_photos_show_beside_the_subject(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "train.prefer_threads_for_parts", lambda *args: None
-    )  # other tests keep their threads
+    monkeypatch.setattr("train.use_device", lambda *args: None)  # other tests keep their threads
     write_llff(tmp_path / "ball", circle_poses(10))  # a coloured ball before black
     options = TrainOptions(
         dataset_name="llff", root_dir=str(tmp_path / "ball"), model="voxels", accelerator="cpu"

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.loaders.depth_rays import DepthSupervision
+from datasets.loaders.depth_rays import DepthRays, DepthSupervision
 from datasets.sparse.observations import SparseObservations
 from geometry.cameras import make_cameras
-from geometry.rays import Bounds
+from geometry.rays import Bounds, Rays
 from geometry.region import Region
+from losses import sparse_depth_loss
+from models.rendering.output import RenderOutput
+from models.rendering.renderer import LimitedRays
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
+from tests.helpers.modes import training_mode
 
 SIZE = (400, 300)
 
@@ -27,8 +31,8 @@ def looked_at():
     pose[0, :, 3] = [0.0, 0.0, 3.0]
     cameras = make_cameras(pose, [(400, 400, 200, 150)], [SIZE])
     observations = SparseObservations(torch.zeros(1, dtype=torch.long), torch.zeros(1, 3))
-    draw = DepthSupervision(observations, cameras, Bounds(0.1, 5.0))
-    return VoxelField(region, resolution=200), draw
+    supervision = DepthSupervision(observations, cameras, Bounds(0.1, 5.0))
+    return VoxelField(region, resolution=200), supervision
 
 
 def moved(field: VoxelField) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,16 +44,28 @@ def moved(field: VoxelField) -> tuple[torch.Tensor, torch.Tensor]:
     return z[grad > 1e-7], z[grad < -1e-7]
 
 
+def step(
+    field: VoxelField, rays: Rays, drawn: DepthRays | None, perturb: float = 1.0
+) -> tuple[RenderOutput, torch.Tensor]:
+    """A training step's rendering, and the loss of its rays towards known points."""
+    limited = None if drawn is None else LimitedRays(drawn.rays, drawn.limits)
+    mode = training_mode(1, perturb, limited=limited)
+    output = VoxelRenderer(field).render_train(rays, mode)["voxels"]
+    assert len(output.rgb) == len(output.depth) == len(output.opacity) == len(rays)
+    if drawn is None:
+        assert "limited_opacity" not in output.extras
+        return output, torch.zeros(())
+    return output, sparse_depth_loss(output.extras["limited_opacity"], drawn.target_opacity)
+
+
 @pytest.mark.parametrize("density", [0.5, 1.5])
 def test_fog_before_a_point_thins_and_what_it_is_of_thickens(looked_at, density):
-    field, draw = looked_at
+    field, supervision = looked_at
     torch.nn.init.constant_(field.density_table, density)
     generator = torch.Generator().manual_seed(0)
-    rays = draw(8, generator)[0]
-    rendering = VoxelRenderer(field, 0.0, draw).train(rays, 1.0, 0.0, generator)["voxels"]
-    assert len(rendering.rgb) == len(rendering.opacity) == 16
-    assert rendering.penalty is not None
-    rendering.penalty.backward()
+    rays, drawn = supervision.draw(8, generator).rays, supervision.draw(1, generator)
+    _, loss = step(field, rays, drawn)
+    loss.backward()
     cell = float(field.grid.lattice.cell_length(torch.zeros(3)))
     thinner, thicker = moved(field)
     assert len(thinner) > 0
@@ -60,27 +76,21 @@ def test_fog_before_a_point_thins_and_what_it_is_of_thickens(looked_at, density)
 
 
 def test_colours_are_those_without_points(looked_at):
-    field, draw = looked_at
+    field, supervision = looked_at
     torch.nn.init.constant_(field.density_table, 3.0)
-    rays = draw(8, torch.Generator().manual_seed(0))[0]
-    with_points, without = (
-        VoxelRenderer(field, 0.0, d).train(rays, 0.0, 0.0, torch.Generator().manual_seed(1))
-        for d in (draw, None)
-    )
-    ours, theirs = with_points["voxels"], without["voxels"]
-    torch.testing.assert_close(ours.opacity, theirs.opacity)
-    assert theirs.penalty is None
+    drawn = supervision.draw(8, torch.Generator().manual_seed(0))
+    with_points, _ = step(field, drawn.rays, drawn, perturb=0.0)
+    without, _ = step(field, drawn.rays, None, perturb=0.0)
+    torch.testing.assert_close(with_points.opacity, without.opacity)
 
 
 def test_rays_towards_points_leave_features_alone(looked_at):
-    field, draw = looked_at
+    field, supervision = looked_at
     torch.nn.init.constant_(field.density_table, 1.0)
-    renderer = VoxelRenderer(field, 0.0, draw)
-    generator = torch.Generator().manual_seed(0)
-    away = replace(draw(8, generator)[0], directions=torch.tensor([[0.0, 0.6, 0.8]]).expand(16, 3))
-    rendering = renderer.train(away, 1.0, 0.0, generator)["voxels"]
-    assert rendering.penalty is not None
-    (rendering.rgb.sum() + rendering.penalty).backward()
+    drawn = supervision.draw(8, torch.Generator().manual_seed(0))
+    away = replace(drawn.rays, directions=torch.tensor([[0.0, 0.6, 0.8]]).expand(16, 3))
+    output, loss = step(field, away, drawn)
+    (output.rgb.sum() + loss).backward()
     grad = field.feature_table.grad
     assert grad is not None
     assert grad._nnz() > 0

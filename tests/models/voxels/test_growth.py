@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -90,8 +92,9 @@ def test_a_grown_field_is_read_back_from_its_state():
     fresh = VoxelField(BOX, 64)
     fresh.load_state_dict(field.state_dict())
     rays = rays_at(BOX)
-    for a, b in zip(field.render(rays, 0.5)[:3], fresh.render(rays, 0.5)[:3], strict=True):
-        assert torch.equal(a, b)
+    ours, theirs = field.render(rays, 0.5), fresh.render(rays, 0.5)
+    for name in ("rgb", "depth", "opacity"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name))
     assert int(fresh.state_dict()["stage"][0]) == 1
 
 
@@ -109,10 +112,16 @@ def test_the_grid_spans_its_cells_and_an_empty_border():
     torch.testing.assert_close(one, torch.ones_like(one))
 
 
+def visible(field: VoxelField, draw: Callable[[int], Rays]) -> torch.Tensor:
+    """The cells that random rays see with what the field's tables hold."""
+    tables = field.density_table.detach(), field.feature_table.detach()
+    return growth.visible_cells(field.grid, *tables, field.recipe, draw)
+
+
 @pytest.mark.parametrize("resolution", [100, 400])
-def test_more_rays_look_for_more_cells(monkeypatch, resolution):
+def test_more_rays_are_drawn_where_there_are_more_cells(monkeypatch, resolution):
     """Cells that few photos show would be missed, and lost for good."""
-    monkeypatch.setattr(growth, "_LOOKS", 100)
+    monkeypatch.setattr(growth, "PRUNE_RAYS", 100)
     field = VoxelField(BOX, resolution)
     drawn = []
 
@@ -120,36 +129,50 @@ def test_more_rays_look_for_more_cells(monkeypatch, resolution):
         drawn.append(count)
         return rays_at(BOX, count)
 
-    growth.visible_cells(field, draw)
-    wanted = 0.5 * len(field.grid)
+    visible(field, draw)
+    wanted = growth.PRUNE_RAYS_PER_CELL * len(field.grid)
     assert wanted <= sum(drawn) <= wanted + max(drawn)
 
 
-def test_cells_are_kept_by_their_share_in_a_rays_colour(monkeypatch):
+@pytest.fixture
+def few_rays(monkeypatch) -> int:
+    """So many rays, once, find the visible cells."""
+    monkeypatch.setattr(growth, "PRUNE_RAYS", 1)
+    monkeypatch.setattr(growth, "PRUNE_RAYS_PER_CELL", 0.0)
+    monkeypatch.setattr(growth, "_RAYS_AT_ONCE", 300)
+    return 300
+
+
+def test_cells_are_kept_by_their_share_in_a_rays_colour(few_rays):
     """Rays are followed as far as they can show anything; none is lost by that."""
-    monkeypatch.setattr(growth, "_LOOKS", 1)
-    monkeypatch.setattr(growth, "_LOOKS_PER_CELL", 0.0)
-    monkeypatch.setattr(growth, "_AT_ONCE", 300)
     field = VoxelField(AROUND, 200)
     density, features = some_tables(field.grid)
     field.density_table.data.copy_(density)
-    rays = rays_at(AROUND, 300)
-    found = integrate(
-        field.grid, density, features, field.grid.lattice.grid_rays(rays), MarchConfig()
-    )
+    grid_rays = field.grid.lattice.grid_rays(rays_at(AROUND, few_rays))
+    integral = integrate(field.grid, density, features, grid_rays, MarchConfig())
     whole = torch.zeros(len(field.grid))
-    whole.scatter_reduce_(0, found.cell.long(), found.weight, "amax")
+    whole.scatter_reduce_(0, integral.cell.long(), integral.weight, "amax")
     mask = torch.zeros_like(field.grid.mask)
-    mask.view(-1)[field.grid.cells[whole > field.recipe.seen]] = True
-    kept = growth.visible_cells(field, lambda count: rays_at(AROUND, count))
+    mask.view(-1)[field.grid.cells[whole > field.recipe.prune_threshold]] = True
+    kept = visible(field, lambda count: rays_at(AROUND, count))
     assert 0 < int(kept.sum()) < len(field.grid)
     assert torch.equal(kept, dilate(mask) & field.grid.mask)
 
 
-def test_a_look_that_comes_too_late_to_pay_is_left_out():
+def test_all_is_kept_where_nothing_is_visible_yet(few_rays):
+    field = VoxelField(BOX, 64)
+    torch.nn.init.constant_(field.density_table, -20.0)
+    assert torch.equal(visible(field, lambda count: rays_at(BOX, count)), field.grid.mask)
+
+
+@pytest.mark.parametrize(
+    ("progress", "step", "is_due"), [(0.95, 500, 0), (0.5, 399, 0), (0.5, 500, 1)]
+)
+def test_a_pruning_that_comes_too_late_to_pay_is_left_out(progress, step, is_due):
     field = VoxelField(AROUND, 24)
-    last = len(field.recipe.stages) - 1
-    field.stage.copy_(torch.tensor([last, 0, 400]))
-    assert growth.next_grid(field, 0.95, 500, lambda count: rays_at(AROUND, count)) is None
-    assert growth.next_grid(field, 0.5, 399, lambda count: rays_at(AROUND, count)) is None
-    assert growth.next_grid(field, 0.5, 500, lambda count: rays_at(AROUND, count)) is not None
+    stage = torch.tensor([len(field.recipe.stages) - 1, 0, 400])
+    grid = growth.next_grid(
+        stage, field.recipe, 24, field.grid, progress, step, lambda: field.grid.mask
+    )
+    assert (grid is not None) == bool(is_due)
+    assert stage[2] == (800 if is_due else 400)

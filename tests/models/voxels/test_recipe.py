@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from geometry.rays import Rays
 from geometry.region import Region
 from models.grids.traversal import s_to_t
 from models.rendering.output import RenderOutput
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
 from models.voxels.growth import first_grid
-from models.voxels.recipe import OBJECT, UNBOUNDED, recipe_for
+from models.voxels.recipe import FORWARD_FACING, OBJECT, UNBOUNDED, Recipe, recipe_for
 from models.voxels.renderer import VoxelRenderer
 from tests.helpers.voxels import AROUND, BOX, FORWARD, rays_at
 
@@ -60,4 +60,9 @@ def test_a_place_has_its_background_harmonics_behind_what_its_rays_meet(region, 
 def test_recipes_can_be_told_apart():
     assert recipe_for(BOX) is OBJECT
     assert recipe_for(AROUND) is UNBOUNDED
-    assert replace(OBJECT, near_gradient_scaling=3.0).fade == 3.0
+    assert recipe_for(FORWARD) is FORWARD_FACING
+
+
+@pytest.mark.parametrize("recipe", [OBJECT, UNBOUNDED, FORWARD_FACING])
+def test_a_recipe_is_read_back_from_plain_values(recipe):
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe

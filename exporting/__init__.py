@@ -1,0 +1,1 @@
+"""What leaves the project: pages, meshes and points of a trained scene."""

@@ -1,0 +1,1 @@
+"""A trained voxel field as one web page, which renders it with WebGL2."""
