@@ -156,7 +156,7 @@ def load_model(
         field.to(device).eval()
     fields = spec.convert(fields, trained, options.config, info, recipe, device)
     renderer = spec.build_renderer(fields, options.config, info, recipe)
-    images = ImageRenderer(renderer, renderer.rays_per_chunk)
+    images = spec.image_renderer(renderer)
     return Model(scene, options, spec, fields, images, _exposure(checkpoint, options), device)
 
 

@@ -7,9 +7,21 @@ import os
 import sys
 from collections.abc import Callable
 
+_LONGEST_LINE = 700
+
 
 class UserError(Exception):
-    """Something that the user can mend; its text is the one line that they read."""
+    """Something that the user can mend; its text is the one line that they read.
+
+    What names from files bring along is made fit for a line: line breaks and other characters that
+    do not print become blanks, and the middle of a line without end is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(c if c.isprintable() else " " for c in message)
+        if len(line) > _LONGEST_LINE:
+            line = f"{line[: _LONGEST_LINE - 205]} ... {line[-200:]}"
+        super().__init__(line)
 
 
 def require(condition: bool, message: str) -> None:

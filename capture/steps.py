@@ -28,10 +28,7 @@ class Steps:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "steps.json"
-        try:
-            self.entries = dict(json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            self.entries = {}  # nothing finished, or nothing known of it: all steps run
+        self.entries = _read(self.path)
 
     def run(
         self, name: str, inputs: Any, make: Callable[[], Any], outputs: tuple[Path, ...] = ()
@@ -49,7 +46,7 @@ class Steps:
         if entry and entry["key"] == key and all(path.exists() for path in outputs):
             return entry["result"]
         result = make()
-        self.entries[name] = {"key": key, "result": result}
+        self.entries[name] = {"key": key, "result": result, "sum": digest(_as_read(result))}
         # Without the line breaks of files for people: it is written after every photo.
         write_bytes(self.path, json.dumps(self.entries).encode())
         return result
@@ -58,6 +55,29 @@ class Steps:
 def own(steps: Steps) -> None:
     """Write down, before the first result, that the results in the scene's folder are ours."""
     steps.run("owner", "", lambda: True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The entries that are as they were written; without the others, their steps run again."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # nothing finished, or nothing known of it
+    if not isinstance(entries, dict):
+        return {}
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if isinstance(entry, dict)
+        and {"key", "result"} <= entry.keys()
+        # Those of earlier versions have no sum.
+        and entry.get("sum") in (None, digest(entry["result"]))
+    }
+
+
+def _as_read(result: Any) -> Any:
+    """A step's result as it comes back from the file: lists for tuples, names for numbers."""
+    return json.loads(json.dumps(result))
 
 
 def digest(values: Any) -> str:

@@ -73,25 +73,34 @@ class Workplace:
         if code != 0:
             raise SystemExit(f"{script} ended with exit code {code}: see the lines above")
 
-    def make(self, result: str, script: str, extra: str = "", **flags: Any) -> None:
-        """Run a command, unless the same one has made the file `result` already."""
+    def make(
+        self, result: str, script: str, extra: str = "", resume: str | None = None, **flags: Any
+    ) -> None:
+        """Run a command, unless the same one has made the file `result` already.
+
+        Args:
+            result: what the command has made when it has ended well.
+            resume: the option that takes a `result` which is not finished, to go on with it.
+            script, extra, flags: as `run` takes them.
+        """
         record = self.keep / "made.json"
         made = json.loads(record.read_text()) if record.exists() else {}
         command = shlex.join(_words(script, extra, flags))
         inputs = [fingerprint(v) for v in flags.values() if isinstance(v, Path) and v.is_file()]
         command += "".join(f" # {files}" for files in inputs)
-        if made.get(result) == command and (self.keep / result).exists():
+        exists = (self.keep / result).exists()
+        if exists and made.get(result) == command:
             print(f"made already: {result}")
             return
+        if exists and resume:
+            flags[resume] = result
         self.run(script, extra, **flags)
-        record.write_text(json.dumps({**made, result: command}, indent=1))
+        _write_json(record, {**made, result: command})
 
     def train(self, name: str, extra: str = "", **flags: Any) -> str:
         """Train the run `name`, or go on with it; returns its checkpoint."""
         last = f"ckpts/{name}/last.ckpt"
-        if (self.keep / last).exists():
-            flags["ckpt_path"] = last
-        self.run("train.py", extra, exp_name=name, **flags)
+        self.make(last, "train.py", extra, resume="ckpt_path", exp_name=name, **flags)
         return last
 
     # Photos and scenes.
@@ -134,8 +143,7 @@ class Workplace:
                     f"name, delete {' and '.join(made)} in {self.keep}"
                 )
             return
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(now, indent=1))
+        _write_json(record, now)
 
     def restore_scene(self, scene: Path) -> bool:
         """Whether the scene is finished; it comes from its zip where it is not on this disk."""
@@ -322,6 +330,14 @@ def _only(folder: Path) -> Path:
             break
         folder = inside[0]
     return folder
+
+
+def _write_json(path: Path, values: Any) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(values, indent=1))
+    temporary.replace(path)
 
 
 def _write_zip(path: Path, files: dict[str, Path]) -> None:

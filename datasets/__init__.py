@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
+from datasets.checks import check_finite, tell_shared_photos
 from datasets.config import SceneConfig
 from datasets.demo.scene import load_demo
 from datasets.formats.blender import load_blender
@@ -26,6 +29,9 @@ dataset_dict: dict[str, Callable[[SceneConfig], Scene]] = {
     "demo": load_demo,
 }
 
+# Formats that say which axes the cameras have.
+_KNOWN_AXES = ("llff", "colmap", "demo")
+
 
 def load_scene(config: SceneConfig) -> Scene:
     """The scene that the configuration names. Raises UserError where its files are wrong."""
@@ -34,8 +40,19 @@ def load_scene(config: SceneConfig) -> Scene:
     if config.dataset_name not in dataset_dict:
         known = ", ".join(dataset_dict)
         raise UserError(f"--dataset_name {config.dataset_name}: not one of {known}")
-    scene = apply_object_masks(dataset_dict[config.dataset_name](config), config)
-    cameras = scene.cameras[scene.splits["train"]]
-    near_is_known = config.near is not None or scene.near_is_known
-    region = find_region(cameras, scene.bounds, scene.foreground_only, near_is_known)
-    return replace(scene, region=region)
+    if config.axes is not None and config.dataset_name in _KNOWN_AXES:
+        raise UserError(f"--axes means nothing with --dataset_name {config.dataset_name}")
+    try:
+        scene = apply_object_masks(dataset_dict[config.dataset_name](config), config)
+        check_finite(scene, config)
+        cameras = scene.cameras[scene.splits["train"]]
+        near_is_known = config.near is not None or scene.near_is_known
+        region = find_region(cameras, scene.bounds, scene.foreground_only, near_is_known)
+        scene = replace(scene, region=region)
+    except (np.linalg.LinAlgError, ArithmeticError) as error:  # of cameras that fix no place
+        raise UserError(
+            f"{config.root_dir}: its cameras give no scene ({error}); solve the poses again"
+        ) from error
+    check_finite(scene, config)
+    tell_shared_photos(scene)
+    return scene

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from errors import require
 
@@ -24,6 +25,10 @@ class SceneConfig:
     """llff, transforms, colmap: what masks leave out, or what is transparent, is empty: the photos
     show an object alone (True), or nothing is known of it (False); by default True where photos
     are transparent, and where masks leave little else than an object"""
+    axes: Literal["opengl", "opencv"] | None = None
+    """transforms, blender, npz: the cameras' axes in the file, OpenGL's (+y up, looking down -z)
+    or OpenCV's (+y down, looking down +z); by default as the format says, and for npz as the
+    cameras look"""
     holdout: int = 8
     """llff, transforms, colmap: every Nth photo is kept from training and tested on;
     0 trains on all"""

@@ -38,8 +38,8 @@ def apply_object_masks(scene: Scene, config: SceneConfig) -> Scene:
     masked = any(frame.mask_path is not None for frame in frames)
     if config.cut_out and not (transparent or masked):
         raise UserError(
-            f"--cut_out: no photo of {scene.name} is transparent or has a mask; see docs/training.md "
-            "for where masks belong"
+            f"--cut_out: no photo of {scene.name} is transparent or has a mask; see "
+            "docs/training.md for where masks belong"
         )
     if not (config.cut_out or transparent):
         if scene.forward_facing or not show_an_object(frames):

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from datasets.files.finder import ENDINGS as ENDINGS
 from datasets.files.finder import find_beside
+from datasets.files.finder import list_photos as list_photos
 from datasets.files.images import open_image, orientation
 from datasets.lens import Lens
 from errors import UserError

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
+from datasets.files.layout import check_layout
+from datasets.files.numbers import matrix
 from datasets.photos import Frame, Photos, load_photos
 from datasets.sparse.observations import SparseObservations
 from errors import UserError
@@ -17,6 +21,24 @@ from geometry.cameras import Cameras
 from geometry.ndc import NDC
 from geometry.rays import Bounds
 from geometry.region import Region
+
+# Of `Scene.to_dict`.
+_LAYOUT = {
+    "name": str,
+    "cameras": {"c2w": list, "intrinsics": list, "size": list},
+    "splits": {str: [int]},
+    "bounds": {
+        **{"near": float, "far": float, "warped_viewdirs": bool},
+        "ndc": {"scale_x": float, "scale_y": float, "near": float},
+    },
+    "background": float,
+    "foreground_only": bool,
+    "region": {
+        **{"center": list, "half": list, "unbounded": bool},
+        **{"z_anisotropy": float, "pixel_footprint": float, "near_clip": float},
+    },
+    "up": [float],
+}
 
 
 @dataclass(frozen=True)
@@ -98,23 +120,36 @@ class Scene:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Scene:
-        """The scene of a checkpoint: it has cameras, and no photos."""
-        cameras = Cameras.from_dict(values["cameras"])
-        bounds = dict(values["bounds"])
-        if bounds["ndc"] is not None:
-            bounds["ndc"] = NDC(**bounds["ndc"])
-        to_input, region = values["to_input"], values.get("region")
-        return Scene(
-            name=values["name"],
-            cameras=cameras,
-            frames=(None,) * len(cameras),
-            splits=values["splits"],
-            bounds=Bounds(**bounds),
-            background=values["background"],
-            foreground_only=values.get("foreground_only", values.get("cutout", False)),
-            region=None if region is None else Region.from_dict(region),
-            to_input=None if to_input is None else np.array(to_input),
-            up=tuple(values["up"]),
+        """The scene of a checkpoint: it has cameras, and no photos.
+
+        Raises UserError, which does not know the file, where `to_dict` did not make these values.
+        """
+        try:
+            scene = _from_dict(values)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"the description of the scene is damaged ({error!r})") from error
+        if not scene.is_finite():
+            raise UserError("the description of the scene is damaged: it is not finite")
+        return scene
+
+    def is_finite(self) -> bool:
+        """Whether cameras, bounds and region are numbers that can be rendered with."""
+        numbers = [self.bounds.near, self.bounds.far, self.background, *self.up]
+        sizes = []
+        if self.to_input is not None:
+            numbers += self.to_input.ravel().tolist()
+        if self.region is not None:
+            region = self.region
+            numbers += [*region.center, region.near_clip]
+            sizes += [*region.half, region.pixel_footprint, region.z_anisotropy]
+        if self.bounds.ndc is not None:
+            sizes += [self.bounds.ndc.scale_x, self.bounds.ndc.scale_y, self.bounds.ndc.near]
+        cameras = self.cameras
+        return (
+            bool(torch.isfinite(cameras.c2w).all() and torch.isfinite(cameras.intrinsics).all())
+            and bool((cameras.intrinsics[:, :2] > 0).all() and (cameras.size > 0).all())
+            and all(map(math.isfinite, numbers))
+            and all(size > 0 and math.isfinite(size) for size in sizes)
         )
 
     def resized(self, img_wh: tuple[int, int] | None) -> Scene:
@@ -126,6 +161,32 @@ class Scene:
             cameras=self.cameras.resized(*img_wh),
             frames=tuple(f if f is None else replace(f, size=img_wh) for f in self.frames),
         )
+
+
+def _from_dict(values: dict[str, Any]) -> Scene:
+    check_layout(values, _LAYOUT, "scene")
+    cameras = Cameras.from_dict(values["cameras"])
+    counts = {len(cameras.c2w), len(cameras.intrinsics), len(cameras.size)}
+    indices = {i for split in values["splits"].values() for i in split}
+    if len(counts) != 1 or not indices <= set(range(len(cameras))):
+        raise ValueError("splits and cameras do not fit")
+    bounds = dict(values["bounds"])
+    if bounds["ndc"] is not None:
+        bounds["ndc"] = NDC(**bounds["ndc"])
+    to_input, region = values["to_input"], values.get("region")
+    x, y, z = values["up"]
+    return Scene(
+        name=values["name"],
+        cameras=cameras,
+        frames=(None,) * len(cameras),
+        splits=values["splits"],
+        bounds=Bounds(**bounds),
+        background=values["background"],
+        foreground_only=values.get("foreground_only", values.get("cutout", False)),
+        region=None if region is None else Region.from_dict(region),
+        to_input=None if to_input is None else matrix(to_input, [(4, 4)], "to_input"),
+        up=(x, y, z),
+    )
 
 
 def scene_name(root: Path) -> str:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from geometry.rays import Rays
 from geometry.region import Region
 
-from .rendering.renderer import Renderer
+from .rendering.image import ImageRenderer
+from .rendering.renderer import PictureRenderer, Renderer
 
 Fields = Mapping[str, Any]
 
@@ -67,6 +68,7 @@ class ModelSpec:
         build_fields: (config, scene, recipe) -> untrained modules, by the names that checkpoints
             know; "nerf_coarse" is the field, or the coarse one of two.
         build_renderer: (fields, config, scene, recipe) -> Renderer.
+        for_pictures: renderer -> what renders the same for the eye, where that is faster.
         convert: (fields, trained config, config, scene, recipe, device) -> what build_renderer
             takes for other options of evaluation than those of the training.
         loss: --loss_type by default.
@@ -96,6 +98,7 @@ class ModelSpec:
     load_recipe: Callable[[dict[str, Any]], Any]
     build_fields: Callable[[Any, SceneInfo, Any], dict[str, nn.Module]]
     build_renderer: Callable[[Fields, Any, SceneInfo, Any], Renderer]
+    for_pictures: Callable[[Any], PictureRenderer] = lambda renderer: renderer
     convert: Callable[..., Fields] = _same
     loss: str = "mse"
     batch_size: int = 1024
@@ -111,6 +114,11 @@ class ModelSpec:
     prepare: Callable[[Fields, SceneInfo, Rays, Float[Tensor, "ray 3"]], None] = _nothing
     before_step: Callable[[Fields, int], None] = _nothing
     after_step: Callable[[Fields, int, float], None] = _nothing
+
+    def image_renderer(self, renderer: Renderer) -> ImageRenderer:
+        """What renders whole images with the fields of `renderer`."""
+        quick = self.for_pictures(renderer)
+        return ImageRenderer(quick, quick.rays_per_chunk)
 
     def uses(self, option: str) -> bool:
         """Whether a common option means something here."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from datasets.files.images import decode_rgb
+from errors import UserError
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -42,27 +43,41 @@ def read_log(folders: list[Path]) -> Log:
     """Read event files of a run and of what resumed it, in order of time.
 
     What a later part logs replaces what an earlier one had logged from the same step on.
+
+    Raises UserError where a file is damaged.
     """
     log = Log()
     for folder in folders:
-        events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
-        events.Reload()
-        tags = events.Tags()
-        for tag in tags["scalars"]:
-            series = log.scalars.setdefault(tag, Series())
-            new = events.Scalars(tag)
-            kept = [i for i, step in enumerate(series.steps) if step < new[0].step]
-            series.steps = [series.steps[i] for i in kept] + [event.step for event in new]
-            series.values = [series.values[i] for i in kept] + [event.value for event in new]
-        for tag in tags["images"]:
-            found = [(event.step, event.encoded_image_string) for event in events.Images(tag)]
-            before = [item for item in log.images.get(tag, []) if item[0] < found[0][0]]
-            log.images[tag] = before + found
+        try:
+            _read_events(folder, log)
+        except Exception as error:  # tensorboard has no class of its own for damaged files
+            raise UserError(
+                f"{folder}: its event files are damaged ({error or type(error).__name__}); take "
+                "them out, or train again"
+            ) from error
     return log
+
+
+def _read_events(folder: Path, log: Log) -> None:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    tags = events.Tags()
+    for tag in tags["scalars"]:
+        series = log.scalars.setdefault(tag, Series())
+        new = events.Scalars(tag)
+        kept = [i for i, step in enumerate(series.steps) if step < new[0].step]
+        series.steps = [series.steps[i] for i in kept] + [event.step for event in new]
+        series.values = [series.values[i] for i in kept] + [event.value for event in new]
+    for tag in tags["images"]:
+        found = [(event.step, event.encoded_image_string) for event in events.Images(tag)]
+        before = [item for item in log.images.get(tag, []) if item[0] < found[0][0]]
+        log.images[tag] = before + found
 
 
 def split_comparison(encoded: bytes) -> tuple[Picture, Picture, Picture]:
     """Photo, prediction and depth, which validation logs side by side."""
-    image = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    image = decode_rgb(encoded, "an image of the event files")
     width = image.shape[1] // 3
+    if width == 0:
+        raise UserError("an image of the event files is too narrow; train again")
     return image[:, :width], image[:, width : 2 * width], image[:, 2 * width :]

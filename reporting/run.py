@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from datasets.files.images import read_rgb
+from datasets.files.layout import check_layout
+from datasets.files.text import is_file, read_object
 from datasets.scene import Scene
 from errors import UserError
 from reporting.events import Log, Picture, read_log, split_comparison
@@ -19,6 +20,22 @@ from training.callbacks.snapshots import DEPTH_GIF, FOLDER, VIEWS_GIF
 COMPARISON = "val/GT_pred_depth"
 # Folders of the evaluation, the best first: what moves, and what was measured.
 METRICS = "metrics.json"
+# Their layouts, as far as a report shows what is in them.
+_RECORD = {
+    **{"state": str, "step": int, "epoch": int, "first_step": int, "seconds": float},
+    **{"options": {"model": str}, "views": {str: int}, "parameters": int, "versions": {str: str}},
+    **{"scene": str, "command": str, "started": str, "device": str, "devices": int},
+}
+_MEAN = {"psnr": float, "ssim": float}
+_METRICS = {
+    "mean": _MEAN,
+    "views": [{"name": str, **_MEAN}],
+    "protocol": str,
+    "ckpt_path": str,
+    "published": {"psnr": {str: float}, "differs": [str]},
+}
+# What a record with a command has besides.
+_WITH_COMMAND = ("options", "views", "parameters", "started", "device", "versions")
 FLIGHTS, MEASURED = ("path", "preview", "test"), ("test", "val", "train", ".")
 
 
@@ -102,8 +119,9 @@ class Run:
     def shots(self, count: int = 8) -> list[Shot]:
         """The first held-out view over time: the run's snapshots, else `count` validations."""
         paths = sorted((self.folder / FOLDER).glob("step_*.png"))
+        paths = [path for path in paths if path.stem[5:].isdecimal()]
         if len(paths) > 1:  # somebody chose these steps
-            return [Shot(int(path.stem[5:]), _read(path)) for path in paths]
+            return [Shot(int(path.stem[5:]), read_rgb(path)) for path in paths]
         logged = self.log.images.get(COMPARISON, [])
         shots = [Shot(step, split_comparison(image)[1]) for step, image in logged]
         # Closer together at the start, where most happens.
@@ -117,11 +135,12 @@ class Run:
             for path in sorted((self.measured / "examples").glob("*_photo.png")):
                 number = path.name.split("_")[0]
                 image = _existing(self.measured / f"{number}.png")
-                if image is not None:
+                if image is not None and number.isdecimal():
                     rows = (self.metrics or {}).get("views", [])
-                    known = int(number) < len(rows)
-                    quality = f", {rows[int(number)]['psnr']:.2f} dB" if known else ""
-                    found.append(Compared(f"view {number}{quality}", _read(path), _read(image)))
+                    row = rows[int(number)] if int(number) < len(rows) else {}
+                    quality = f", {row['psnr']:.2f} dB" if "psnr" in row else ""
+                    name = f"view {number}{quality}"
+                    found.append(Compared(name, *_same_size(read_rgb(path), read_rgb(image), path)))
         logged = self.log.images.get(COMPARISON, [])
         if logged:
             step, encoded = logged[-1]
@@ -169,18 +188,17 @@ def load_run(name: str, logs: Path, results: Path | None) -> Run:
         )
     chain = [versions[-1]]
     for version in reversed(versions[:-1]):
-        if _read_json(chain[0] / RUN).get("first_step", 0) == 0:
+        if not _read_record(chain[0] / RUN).get("first_step"):
             break  # it began anew
         chain.insert(0, version)
-    record = _read_json(chain[-1] / RUN)
-    scene_values = _read_json(chain[-1] / SCENE)
-    scene = Scene.from_dict(scene_values) if scene_values else None
+    record = _read_record(chain[-1] / RUN)
+    scene = _read_scene(chain[-1] / SCENE)
     folder = results or _results_folder(record)
     measured = None
     if folder is not None:
         splits = (folder / split for split in MEASURED)
         measured = next((split for split in splits if (split / METRICS).is_file()), None)
-    metrics = {} if measured is None else _read_json(measured / METRICS)
+    metrics = {} if measured is None else _read_metrics(measured / METRICS)
     checkpoint = metrics.get("ckpt_path")
     if results is None and checkpoint and Path(checkpoint).parent.name != name:
         folder, measured, metrics = None, None, {}  # the evaluation there is another run's
@@ -201,16 +219,35 @@ def _existing(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+def _read_record(path: Path) -> dict[str, Any]:
+    """What a run has written of itself; empty where there is nothing."""
+    if not is_file(path):
         return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove it or train again") from error
-    return content if isinstance(content, dict) else {}
+    record = check_layout(_without_null(path), _RECORD, str(path))
+    lacking = [key for key in _WITH_COMMAND if key not in record]
+    if "command" in record and lacking:
+        raise UserError(f"{path}: damaged (it has no {lacking[0]}); remove it or train again")
+    return record
 
 
-def _read(path: Path) -> Picture:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def _read_scene(path: Path) -> Scene | None:
+    if not is_file(path):
+        return None
+    try:
+        return Scene.from_dict(read_object(path))
+    except UserError as error:
+        raise UserError(f"{path}: {error}; remove it or train again") from error
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    return check_layout(_without_null(path), _METRICS, str(path))
+
+
+def _without_null(path: Path) -> dict[str, Any]:
+    return {key: value for key, value in read_object(path).items() if value is not None}
+
+
+def _same_size(photo: Picture, image: Picture, path: Path) -> tuple[Picture, Picture]:
+    if photo.shape != image.shape:
+        raise UserError(f"{path}: is not of the size of its view; evaluate again")
+    return photo, image

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datasets.files.layout import check_layout
 from datasets.scene import Scene
 from errors import UserError
 from writing.files import replacing
@@ -36,11 +37,6 @@ _TRAINING_STATE = re.compile(
     r"|pathlib\.\w*Path|numpy(\._?core)?\.(multiarray\.scalar|dtype))"
 )
 _REFUSED = re.compile(r"GLOBAL (?!was)([\w.]+)")
-# What torch.load raises for files that were cut off or never were a checkpoint.
-_DAMAGE = (
-    *(RuntimeError, EOFError, zipfile.BadZipFile, OSError),
-    *(KeyError, ValueError, TypeError, IndexError, AttributeError),
-)
 
 
 class _Inert:
@@ -110,7 +106,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     state = content.get("state_dict", content)
-    weights = {_ALIASES.get(k, k): v for k, v in state.items() if isinstance(v, Tensor)}
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: its weights are damaged; copy it again")
+    weights = {
+        _ALIASES.get(name, name): weight
+        for name, weight in state.items()
+        if isinstance(name, str) and isinstance(weight, Tensor)
+    }
     version = content.get("format_version", 1)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise UserError(f"{path}: written by a newer version of this project; update it")
@@ -120,15 +122,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if "scene" in content:
         try:
             scene = Scene.from_dict(content["scene"])
-            options = dict(content["hyper_parameters"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: the description of the scene is damaged ({error!r})"
-            ) from error
-        recipe = content.get("recipe")
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        options, recipe = content.get("hyper_parameters"), content.get("recipe")
+        check_layout(options, {str: object}, f"{path}: hyper_parameters")
+        check_layout(recipe or {}, {str: object}, f"{path}: recipe")
         return Checkpoint(options, scene, weights, "loops" in content, False, recipe)
     kept = content.get("hparams", content.get("hyper_parameters", {}))
-    options = dict(kept) if isinstance(kept, dict) else dict(vars(kept))
+    options = dict(kept) if isinstance(kept, dict) else dict(getattr(kept, "__dict__", {}))
     return Checkpoint(
         {**options, **_architecture(weights, path)}, None, weights, False, from_nerf_pl=True
     )
@@ -151,6 +152,7 @@ def export_weights(checkpoint: Checkpoint, path: Path) -> None:
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    _check_sums(path)
     stubs: list[Any] = []
     while True:
         try:
@@ -170,10 +172,25 @@ def _load(path: Path) -> Any:
                     f"{path}: holds code ({name}) and is not loaded; ask for its weights alone"
                 ) from error
             stubs.append((_stub(name), name))
-        except _DAMAGE as error:
-            raise UserError(
-                f"{path}: damaged (truncated?) or not a checkpoint; copy it again"
-            ) from error
+        except Exception as error:  # of files that were cut off, or never were a checkpoint
+            raise UserError(_damaged(path)) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the parts of the file with their check sums, which torch.load does not."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise UserError(_damaged(path))
+    except UserError:
+        raise
+    except Exception as error:  # zipfile raises some ten kinds
+        raise UserError(_damaged(path)) from error
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: damaged (truncated?) or not a checkpoint; copy it again"
 
 
 def _architecture(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
@@ -186,6 +203,8 @@ def _architecture(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
     direction = weights.get("nerf_coarse.dir_encoding.0.weight")
     if not layers or direction is None or "nerf_coarse.sigma.weight" not in weights:
         raise UserError(f"{path}: the networks are not those of nerf_pl's NeRF (NeRF-W is not)")
+    if any(weight.dim() != 2 for weight in (*layers, direction)):
+        raise UserError(_damaged(path))
     width, xyz = layers[0].shape
     skips = [i for i, layer in enumerate(layers) if layer.shape[1] == width + xyz]
     return {

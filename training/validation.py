@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from evaluation.protocol import Protocol, mean_of, measure_view
 from evaluation.views import View, render_view
 from models.appearance.nearby import NearbyExposure
-from models.rendering.image import ImageRenderer
 
 from .distributed.processes import all_gather, any_process, rank, world_size
 from .system import RadianceSystem
@@ -47,7 +46,7 @@ def validate_whole(
     """
     scene = system.scene
     cameras = scene.cameras.to(system.device)
-    render = ImageRenderer(system.renderer, system.renderer.rays_per_chunk)
+    render = system.spec.image_renderer(system.renderer)
     views = scene.splits["val"]
     # In an order in which any number of first ones is spread over the split.
     order = _spread(len(views))

@@ -7,7 +7,6 @@ import math
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -17,7 +16,10 @@ from errors import UserError
 # An array in an archive that is this large, and this many times as large as what is stored of it,
 # is no photos: a few kilobytes of zeros that fill the memory.
 _LARGE, _PACKED = 512 * 2**20, 200
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -26,7 +28,7 @@ def read_array(path: Path) -> np.ndarray:
     if content.startswith(b"PK"):
         raise UserError(f"{path}: holds several arrays, not one")
     try:
-        return _parse(io.BytesIO(content), len(content), str(path))
+        return _parse(content, str(path))
     except UserError:
         raise
     except Exception as error:  # NumPy evaluates the header as Python, with all that may go wrong
@@ -61,16 +63,18 @@ def read_arrays(path: Path, wanted: Collection[str]) -> tuple[dict[str, np.ndarr
 
 def _from_archive(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, what: str) -> np.ndarray:
     if entry.file_size > max(_LARGE, _PACKED * entry.compress_size):
-        raise UserError(f"{what}: {entry.compress_size} bytes claim to be {entry.file_size}; damaged")
-    with archive.open(entry) as stream:
-        return _parse(stream, entry.file_size, what)
+        raise UserError(
+            f"{what}: {entry.compress_size} bytes claim to be {entry.file_size}; damaged"
+        )
+    return _parse(archive.read(entry), what)
 
 
-def _parse(stream: IO[bytes], size: int, what: str) -> np.ndarray:
-    """The array of a stream in NumPy's format that holds `size` bytes in all."""
+def _parse(content: bytes, what: str) -> np.ndarray:
+    """The array, read-only, of what is stored in NumPy's format."""
+    stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise UserError(f"{what}: NumPy's format {version[0]}.{version[1]} is not known; save again")
+        raise UserError(f"{what}: NumPy's format {version} is not known; save it again")
     shape, fortran_order, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
         raise UserError(
@@ -78,13 +82,12 @@ def _parse(stream: IO[bytes], size: int, what: str) -> np.ndarray:
         )
     if dtype.kind not in "fiub" or dtype.itemsize > 16:
         raise UserError(f"{what}: holds {dtype}, not numbers")
-    count = math.prod(shape)
-    if min(shape, default=0) < 0 or not 0 <= count * dtype.itemsize <= size:
+    count, start = math.prod(shape), stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(content) - start:
         raise UserError(f"{what}: damaged (its header says {shape}, which it does not hold)")
-    content = stream.read(count * dtype.itemsize)
-    array = np.frombuffer(content, dtype=dtype, count=count)
+    array = np.frombuffer(content, dtype, count, start)
     array = array.reshape(shape, order="F" if fortran_order else "C")
-    return array.astype(dtype.newbyteorder("="))
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -35,6 +35,20 @@ class Finder:
         """
         if not isinstance(name, str) or not name.strip():
             return None
+        return self._as_named(name) or self._elsewhere(PurePosixPath(name.replace("\\", "/")))
+
+    def is_exact(self, name: object) -> bool:
+        """Whether the photo is where the name says, and needs no search."""
+        return isinstance(name, str) and self._as_named(name) is not None
+
+    def find_mask(self, name: object) -> Path | None:
+        """A mask where its name says, or with the name's ending in another case."""
+        if not isinstance(name, str) or not name.strip():
+            return None
+        given = Path(name.replace("\\", "/"))
+        return self._as_named(name) or find_beside((self.root / given).parent, (given.name,))
+
+    def _as_named(self, name: str) -> Path | None:
         given = Path(name.replace("\\", "/"))
         for base in (self.root / given, self.root / "images" / given.name, self.root / given.name):
             if is_file(base):
@@ -44,7 +58,7 @@ class Finder:
                     named = base.with_name(base.name + spelling) if base.name else base
                     if is_file(named):
                         return named
-        return self._elsewhere(PurePosixPath(given.as_posix()))
+        return None
 
     def _elsewhere(self, given: PurePosixPath) -> Path | None:
         wanted = [part.casefold() for part in given.parts]

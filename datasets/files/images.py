@@ -39,13 +39,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # of odd EXIF blocks, which do not matter here
             opened = Image.open(path, formats=_FORMATS)
         with opened as image:
-            width, height = image.size
-            if min(width, height) < 1:
-                raise UserError(f"{path}: the image is {width} x {height} pixels; replace it")
-            if width * height > max(_PIXELS, _PIXELS_PER_BYTE * stored):
-                raise UserError(
-                    f"{path}: {stored} bytes claim to be {width} x {height} pixels; damaged"
-                )
+            _check_size(image, stored, str(path))
             yield image
 
 
@@ -62,7 +56,9 @@ def decode_rgb(encoded: bytes, what: str) -> UInt8[np.ndarray, "height width 3"]
     """The colours of an encoded image. Raises UserError, beginning with `what`, if damaged."""
     with _decoding(what), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
         if image.size[0] * image.size[1] > max(_PIXELS, _PIXELS_PER_BYTE * len(encoded)):
-            raise UserError(f"{what}: {len(encoded)} bytes claim to be {image.size} pixels; damaged")
+            raise UserError(
+                f"{what}: {len(encoded)} bytes claim to be {image.size} pixels; damaged"
+            )
         return np.asarray(image.convert("RGB"))
 
 
@@ -70,6 +66,12 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     """The colours of an image file."""
     with open_image(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _check_size(image: Image.Image, stored: int, what: str) -> None:
+    width, height = image.size
+    if not 0 < width * height <= max(_PIXELS, _PIXELS_PER_BYTE * stored):
+        raise UserError(f"{what}: {stored} bytes claim to be {width} x {height} pixels; replace it")
 
 
 @contextmanager

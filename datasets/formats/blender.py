@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.config import SceneConfig
-from datasets.formats.common import bounds_of, object_bounds
+from datasets.formats.axes import tell_axes, with_opengl_axes
+from datasets.formats.common import bounds_of, object_bounds, tell_sizes
 from datasets.formats.transforms import View, read_transforms, read_views
 from datasets.scene import Scene, scene_name
 from errors import UserError
 from geometry.cameras import make_cameras
-from geometry.poses import check_poses
+from geometry.poses import check_poses, focus_point, looks_at
 
 
 def load_blender(config: SceneConfig) -> Scene:
@@ -39,8 +40,11 @@ def load_blender(config: SceneConfig) -> Scene:
         poses.append(check_poses(np.stack([view.pose for view in read]), names, path.name))
     splits.setdefault("val", splits.get("test", splits["train"][::8]))
     splits.setdefault("test", splits["val"])
-    c2w = np.concatenate(poses)
-    distances = np.linalg.norm(c2w[:, :, 3], axis=1)
+    c2w = with_opengl_axes(np.concatenate(poses), config.axes)
+    if config.axes is None:
+        tell_axes(c2w, root.name)
+    tell_sizes(root.name, [view.declared for view in views], [view.frame.size for view in views])
+    distances = np.linalg.norm(c2w[:, :, 3] - _object(c2w), axis=1)
     return Scene(
         name=scene_name(root),
         cameras=make_cameras(
@@ -53,3 +57,11 @@ def load_blender(config: SceneConfig) -> Scene:
         foreground_only=True,
         up=(0.0, 0.0, 1.0),
     ).resized(config.img_wh)
+
+
+def _object(c2w: np.ndarray) -> np.ndarray:
+    """Where the object is: at the origin, unless all cameras look at a place far from it."""
+    focus = focus_point(c2w)
+    distance = np.median(np.linalg.norm(c2w[:, :, 3] - focus, axis=1))
+    far_off = np.linalg.norm(focus) > 0.5 * distance
+    return focus if far_off and looks_at(c2w, focus) == 1 else np.zeros(3)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.config import SceneConfig
+from datasets.files.numbers import positive
+from datasets.lens import Lens
 from datasets.photos import Frame, photo_size
 from datasets.scene import Scene, scene_name
 from datasets.sparse.model import observations_beside
@@ -31,6 +33,8 @@ Intrinsics = tuple[float, float, float, float]  # fx, fy, cx, cy in pixels
 NEAR_PLANE_SHARE = 0.75
 # nerf_pl's bound: what lies this many times as far as the nearest is not worth the samples.
 _FARTHEST = 8
+# Focal lengths of lenses, in long sides of the photo: beyond a fisheye's and a telescope's.
+_SHORTEST, _LONGEST = 0.01, 1000
 
 
 def captured_scene(
@@ -119,23 +123,81 @@ def orient(photo: Path, declared: tuple[float, float]) -> tuple[tuple[int, int],
 
 
 def fit_intrinsics(
-    intrinsics: Intrinsics, declared: tuple[float, float], size: tuple[int, int]
+    intrinsics: Intrinsics,
+    declared: tuple[float, float],
+    size: tuple[int, int],
+    where: object = "intrinsics",
 ) -> Intrinsics:
     """Intrinsics of a photo of `size` from those that a file declares for another size.
 
     Each axis scales by itself: photos that were resized by odd factors stay right. Width and
     height swapped in the file (they are, in some) are swapped back.
+
+    Args:
+        where: the file and the photo, for the message.
+
+    Raises UserError where no lens has such intrinsics.
     """
     fx, fy, cx, cy = intrinsics
     (width, height), (declared_width, declared_height) = size, declared
-    if not (declared_width > 0 and declared_height > 0):
-        raise UserError(f"a photo size of {declared_width} x {declared_height} is declared")
+    for side in declared:
+        positive(side, f"{where}: a side of the photo of {declared_width:g} x {declared_height:g}")
     wide, declared_wide = width / height, declared_width / declared_height
     if abs(np.log(wide * declared_wide)) < 0.5 * abs(np.log(wide / declared_wide)):
         fx, fy, cx, cy = fy, fx, cy, cx
         declared_width, declared_height = declared_height, declared_width
     x, y = width / declared_width, height / declared_height
-    return fx * x, fy * y, cx * x, cy * y
+    fitted = fx * x, fy * y, cx * x, cy * y
+    side = max(size)
+    if not all(_SHORTEST * side < focal < _LONGEST * side for focal in fitted[:2]):
+        raise UserError(
+            f"{where}: a focal length of {fx:.4g}, {fy:.4g} for {declared_width:g} x "
+            f"{declared_height:g} pixels is that of no lens"
+        )
+    if not all(abs(centre) < _LONGEST * side for centre in fitted[2:]):
+        raise UserError(f"{where}: a principal point at {cx:.4g}, {cy:.4g} is far off the photo")
+    return fitted
+
+
+def undistorting(
+    intrinsics: Intrinsics,
+    coefficients: list[float],
+    size: tuple[int, int],
+    fisheye: bool,
+    where: object,
+) -> tuple[Lens, Intrinsics]:
+    """The lens, and the pinhole camera of the undistorted photo.
+
+    Args:
+        where: the file and the photo, for the message.
+    """
+    try:
+        return Lens.pinhole_of(intrinsics, coefficients, size, fisheye)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def tell_sizes(
+    name: str, declared: list[tuple[float, float]], sizes: list[tuple[int, int]]
+) -> None:
+    """Say so where photos are not of the size that the file of poses is for, nor a scaled copy.
+
+    Undistorted copies are a little smaller, or of another shape; scaling their intrinsics from
+    those of the originals is not right.
+    """
+    for (wide, high), size in zip(declared, sizes, strict=True):
+        short, long = sorted(size)
+        declared_short, declared_long = sorted((wide, high))
+        x, y = declared_short / short, declared_long / long
+        rounding = 1.5 * max(x, 1) / short
+        nearly_the_same = 0.9 < x < 1.1 and max(abs(declared_short - short), abs(y - 1)) > 1
+        if abs(x / y - 1) > rounding or nearly_the_same:
+            print(
+                f"{name}: poses are for photos of {wide:g} x {high:g}, the photos are {size[0]} x "
+                f"{size[1]}, which is no scaled copy; if they are undistorted or cropped copies, "
+                "their own intrinsics belong in the file"
+            )
+            return
 
 
 def bounds_of(
@@ -151,7 +213,8 @@ def bounds_of(
     far = default[1] if config.far is None else config.far / units
     if not 0 <= near < far:
         raise UserError(
-            f"near {near * units:.4g} is not under far {far * units:.4g}; set --near and --far"
+            f"{config.root_dir}: near {near * units:.4g} is not under far {far * units:.4g}; set "
+            "--near and --far"
         )
     return Bounds(near, far, ndc)
 

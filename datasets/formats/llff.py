@@ -9,10 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from datasets.config import SceneConfig
-from datasets.formats.arrays import load_array
-from datasets.formats.common import captured_scene, fit_intrinsics, hold_out, orient
-from datasets.photos import Frame, find_mask, list_photos, photo_size
+from datasets.files.arrays import read_array
+from datasets.files.finder import list_photos, some
+from datasets.files.numbers import LARGEST, checked
+from datasets.formats.common import captured_scene, fit_intrinsics, hold_out, orient, tell_sizes
+from datasets.photos import Frame, find_mask, photo_size
 from datasets.scene import Scene
+from datasets.sparse.model import model_folders, read_model, registered
 from errors import UserError
 from geometry.poses import check_poses
 
@@ -32,7 +35,7 @@ def load_llff(config: SceneConfig) -> Scene:
     if not photos:
         raise UserError(f"{root}: no images in images/")
     if len(photos) != len(table):
-        raise UserError(_mismatch(root, photos, len(table)))
+        photos = _photos_with_poses(root, photos, len(table))
     hwf = table[:, :15].reshape(-1, 3, 5)[:, :, 4]
     bounds = table[:, 15:]
 
@@ -42,13 +45,16 @@ def load_llff(config: SceneConfig) -> Scene:
     poses = check_poses(poses, [photo.name for photo in photos], path.name)
     _check_bounds(bounds, photos, path)
 
-    frames, intrinsics = [], []
+    frames, intrinsics, declared = [], [], []
     for photo, (height, width, focal) in zip(photos, hwf, strict=True):
         size, upright = orient(photo, (width, height))
         mask = find_mask(root / "masks", photo.name)
         frames.append(Frame(photo.name, size, photo, upright=upright, mask_path=mask))
         pinhole = (focal, focal, width / 2, height / 2)
-        intrinsics.append(fit_intrinsics(pinhole, (width, height), size))
+        where = f"{path}: {photo.name}"
+        intrinsics.append(fit_intrinsics(pinhole, (width, height), size, where))
+        declared.append((float(width), float(height)))
+    tell_sizes(root.name, declared, [frame.size for frame in frames])
     nearest = float(bounds.min())
     return captured_scene(
         config,
@@ -63,10 +69,12 @@ def load_llff(config: SceneConfig) -> Scene:
 
 
 def _read_table(path: Path) -> Float[np.ndarray, "image 17"]:
-    table = load_array(path)
+    table = read_array(path)
     if table.ndim != 2 or table.shape[1] != 17 or len(table) == 0:
         raise UserError(f"{path}: has shape {table.shape}, not (images, 17)")
-    return table.astype(np.float64)
+    table = table.astype(np.float64)
+    checked(table[:, [4, 9, 14]], f"{path}: height, width and focal length")
+    return table
 
 
 def _photo_folder(root: Path, img_wh: tuple[int, int] | None) -> Path:
@@ -91,11 +99,39 @@ def _photo_folder(root: Path, img_wh: tuple[int, int] | None) -> Path:
 
 def _check_bounds(bounds: np.ndarray, photos: list[Path], path: Path) -> None:
     for (near, far), photo in zip(bounds, photos, strict=True):
-        if not (np.isfinite([near, far]).all() and 0 < near < far):
+        if not 0 < near < far <= LARGEST:
             raise UserError(
                 f"{path}: near {near:.4g} and far {far:.4g} of {photo.name} are not in order "
                 "(0 < near < far)"
             )
+
+
+def _photos_with_poses(root: Path, photos: list[Path], poses: int) -> list[Path]:
+    """The photos that have a pose, as far as the sparse model tells that the poses were made from.
+
+    LLFF's tools write a row for each image that the model places, in the order of their names.
+
+    Raises UserError where nothing tells.
+    """
+    try:
+        names = [image.name for image in registered(read_model(root, tell=False))]
+    except UserError as error:
+        told = f"; {error}" if model_folders(root) else ""
+        raise UserError(_mismatch(root, photos, poses) + told) from error
+    by_name = {photo.stem.casefold(): photo for photo in photos}
+    stems = [Path(name).stem.casefold() for name in names]
+    found = [by_name[stem] for stem in stems if stem in by_name]
+    if len(names) != poses or len(set(found)) != poses:
+        raise UserError(
+            f"{_mismatch(root, photos, poses)}; the model beside them places {len(names)} "
+            f"({some(names)})"
+        )
+    without = [photo.name for photo in photos if photo not in set(found)]
+    print(
+        f"{root.name}: {poses} poses, paired by the names of the sparse model; without a pose: "
+        f"{some(without, 10)}"
+    )
+    return found
 
 
 def _mismatch(root: Path, photos: list[Path], poses: int) -> str:

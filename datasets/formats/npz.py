@@ -7,13 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from datasets.config import SceneConfig
-from datasets.formats.arrays import load_arrays
-from datasets.formats.common import bounds_of, object_bounds
+from datasets.files.arrays import read_arrays
+from datasets.files.finder import some
+from datasets.files.numbers import matrix, positive
+from datasets.formats.axes import with_opengl_axes
+from datasets.formats.common import bounds_of, fit_intrinsics, object_bounds
 from datasets.photos import Frame
 from datasets.scene import Scene, scene_name
 from errors import UserError
 from geometry.cameras import make_cameras
 from geometry.poses import Poses, check_poses, focus_point, looks_at, normalize, up_direction
+
+# The arrays that are read; a file may hold others.
+_NAMES = [*(f"{kind}_{split}" for kind in ("images", "c2ws") for split in ("train", "val", "test"))]
+_NAMES += ["focal"]
 
 
 def load_npz(config: SceneConfig) -> Scene:
@@ -23,8 +30,8 @@ def load_npz(config: SceneConfig) -> Scene:
     OpenGL's; the right one is that by which the cameras look at what they surround.
     """
     path = _file(Path(config.root_dir))
-    arrays = load_arrays(path)
-    focal = _focal(arrays, path)
+    arrays, found = read_arrays(path, _NAMES)
+    focal = _focal(arrays, found, path)
     frames: list[Frame | None] = []
     poses: list[np.ndarray] = []
     sizes: list[tuple[int, int]] = []
@@ -32,7 +39,7 @@ def load_npz(config: SceneConfig) -> Scene:
     for split in ("train", "val", "test"):
         if f"c2ws_{split}" not in arrays:
             if split == "train":
-                raise UserError(f"{path}: has no c2ws_train; found {', '.join(sorted(arrays))}")
+                raise UserError(f"{path}: has no c2ws_train; found {some(found)}")
             continue
         c2ws = _poses(arrays, split, path)
         images = _images(arrays, split, path)
@@ -54,13 +61,17 @@ def load_npz(config: SceneConfig) -> Scene:
     splits.setdefault("test", splits["val"])
     train = len(splits["train"])
     names = [f"{split} view {i}" for split, views in splits.items() for i in range(len(views))]
-    c2w = _to_opengl(check_poses(np.stack(poses), names[: len(poses)], path.name), train, path)
+    c2w = check_poses(np.stack(poses), names[: len(poses)], path.name)
+    c2w = with_opengl_axes(c2w, config.axes) if config.axes else _to_opengl(c2w, train, path)
     focus = focus_point(c2w[:train])
     distances = np.linalg.norm(c2w[:train, :, 3] - focus, axis=1)
+    intrinsics = [
+        fit_intrinsics((focal, focal, w / 2, h / 2), (w, h), (w, h), path) for w, h in sizes
+    ]
     x, y, z = normalize(up_direction(c2w[:train])).tolist()
     return Scene(
         name=scene_name(path),
-        cameras=make_cameras(c2w, [(focal, focal, w / 2, h / 2) for w, h in sizes], sizes),
+        cameras=make_cameras(c2w, intrinsics, sizes),
         frames=tuple(frames),
         splits=splits,
         bounds=bounds_of(object_bounds(distances), config, units=1.0),
@@ -81,22 +92,19 @@ def _file(root: Path) -> Path:
     return files[0]
 
 
-def _focal(arrays: dict[str, np.ndarray], path: Path) -> float:
+def _focal(arrays: dict[str, np.ndarray], found: list[str], path: Path) -> float:
     if "focal" not in arrays:
-        raise UserError(f"{path}: has no focal; found {', '.join(sorted(arrays))}")
+        raise UserError(f"{path}: has no focal; found {some(found)}")
     if arrays["focal"].size != 1:
         raise UserError(f"{path}: focal has shape {arrays['focal'].shape}, not one number")
-    focal = float(arrays["focal"].reshape(()))
-    if not (np.isfinite(focal) and focal > 0):
-        raise UserError(f"{path}: focal is {focal}; it must be positive, in pixels")
-    return focal
+    return positive(arrays["focal"].reshape(())[()], f"{path}: focal, in pixels,")
 
 
 def _poses(arrays: dict[str, np.ndarray], split: str, path: Path) -> np.ndarray:
     c2ws = arrays[f"c2ws_{split}"]
     if c2ws.ndim != 3 or c2ws.shape[1:] not in ((4, 4), (3, 4)) or len(c2ws) == 0:
         raise UserError(f"{path}: c2ws_{split} has shape {c2ws.shape}, not (images, 4, 4)")
-    return c2ws[:, :3].astype(np.float64)
+    return matrix(c2ws[:, :3], [c2ws[:, :3].shape], f"{path}: c2ws_{split}")
 
 
 def _images(arrays: dict[str, np.ndarray], split: str, path: Path) -> np.ndarray | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,24 @@ from typing import Any
 import numpy as np
 
 from datasets.config import SceneConfig
-from datasets.formats.common import Intrinsics, captured_scene, fit_intrinsics, hold_out, orient
-from datasets.lens import Lens
-from datasets.photos import ENDINGS, Frame, photo_size
+from datasets.files.finder import Finder, list_photos, some
+from datasets.files.numbers import matrix, number_of, shown
+from datasets.files.text import read_object
+from datasets.formats.axes import are_parallel, tell_axes, with_opengl_axes
+from datasets.formats.common import (
+    Intrinsics,
+    captured_scene,
+    fit_intrinsics,
+    hold_out,
+    orient,
+    tell_sizes,
+    undistorting,
+)
+from datasets.formats.intrinsics import declared_size, intrinsics_of, level_of
+from datasets.photos import Frame
 from datasets.scene import Scene
 from errors import UserError
-from geometry.poses import average_pose, check_poses, focus_point
+from geometry.poses import Poses, average_pose, check_poses, focus_point
 
 # Names of the distortion's terms in OpenCV's order.
 _DISTORTION = ("k1", "k2", "p1", "p2", "k3")
@@ -26,11 +36,19 @@ _MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADI
 
 @dataclass(frozen=True)
 class View:
-    """One entry of "frames": how to read the photo, its pinhole camera, its pose (3, 4)."""
+    """One entry of "frames".
+
+    Attributes:
+        frame: how to read the photo.
+        intrinsics: of its pinhole camera.
+        pose: (3, 4).
+        declared: width and height that the file gives the photo.
+    """
 
     frame: Frame
     intrinsics: Intrinsics
     pose: np.ndarray
+    declared: tuple[float, float]
 
 
 def load_transforms(config: SceneConfig) -> Scene:
@@ -48,31 +66,47 @@ def load_transforms(config: SceneConfig) -> Scene:
     views = read_views({**meta, "frames": frames}, path)
     names = [view.frame.name for view in views]
     poses = check_poses(np.stack([view.pose for view in views]), names, path.name)
-
-    # No bound is in the file: nothing is expected nearer than a fifth of the way to where the
-    # optical axes meet.
-    focus = -(np.linalg.inv(average_pose(poses)) @ [*focus_point(poses), 1.0])[2]
+    poses = with_opengl_axes(poses, config.axes)
+    if config.axes is None:
+        tell_axes(poses, root.name)
+    tell_sizes(root.name, [view.declared for view in views], [view.frame.size for view in views])
     return captured_scene(
         config,
         poses,
         [view.frame for view in views],
         [view.intrinsics for view in views],
-        _splits(meta, names, config),
+        _splits(meta, names, config, path),
         depth_range=None,
-        nearest=0.2 * abs(focus),
+        nearest=_nearest(poses, config, path),
         near_plane_share=1.0,
     )
 
 
+def _nearest(poses: Poses, config: SceneConfig, path: Path) -> float:
+    """The nearest that anything is expected, as no bound is in the file.
+
+    It is a fifth of the way to where the optical axes meet. Those of a slider or a light-field rig
+    are parallel, and meet nowhere: then as far as the cameras are apart.
+    """
+    if not are_parallel(poses):
+        focus = -(np.linalg.inv(average_pose(poses)) @ [*focus_point(poses), 1.0])[2]
+        if abs(focus) > 0:
+            return 0.2 * abs(focus)
+    apart = float(np.linalg.norm(poses[:, None, :, 3] - poses[None, :, :, 3], axis=2).max())
+    if not apart > 0:
+        raise UserError(f"{path}: all cameras stand at one point: a scene needs several places")
+    if config.near is None and not config.spheric_poses:
+        print(
+            f"{path.parent.name}: all cameras look the same way, so that nothing tells how near "
+            f"things are; from {apart:.3g} on is taken; set --near where something is nearer"
+        )
+    return apart
+
+
 def read_transforms(path: Path) -> dict[str, Any]:
     """The file's content, with at least one frame."""
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; is --root_dir right?") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from error
-    frames = meta.get("frames") if isinstance(meta, dict) else None
+    meta = read_object(path, "; is --root_dir right?")
+    frames = meta.get("frames")
     if not isinstance(frames, list) or not frames:
         raise UserError(f'{path}: has no "frames"')
     if not all(isinstance(frame, dict) for frame in frames):
@@ -82,30 +116,46 @@ def read_transforms(path: Path) -> dict[str, Any]:
 
 def read_views(meta: dict[str, Any], path: Path) -> list[View]:
     """All frames of a transforms file beside its photos. Raises UserError naming what is wrong."""
+    finder = Finder(path.parent)
+    named = [frame.get("file_path") for frame in meta["frames"]]
+    photos = [finder.find(name) for name in named]
     missing = [
-        str(frame.get("file_path"))
-        for frame in meta["frames"]
-        if _find(path.parent, frame.get("file_path")) is None
+        name if isinstance(name, str) else shown(name)
+        for name, photo in zip(named, photos, strict=True)
+        if photo is None
     ]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        folder = path.parent / "images"
+        there = [photo.name for photo in list_photos(folder)] if folder.is_dir() else []
         raise UserError(
-            f"{path}: {len(missing)} of {len(meta['frames'])} photos are missing: "
-            f"{', '.join(missing[:3])}{more}; add them or take their frames out"
+            f"{path}: {len(missing)} of {len(photos)} photos are missing: {some(missing)}"
+            f"{f' (images/ has {some(there)})' if there else ''}; add them or take their frames out"
         )
-    return [_read_view(meta, frame, path) for frame in meta["frames"]]
+    found = [photo for photo in photos if photo is not None]
+    owners: dict[Path, Any] = {}
+    for name, photo in zip(named, found, strict=True):
+        if owners.setdefault(photo, name) != name and not finder.is_exact(name):
+            raise UserError(f"{path}: {shown(name)} is missing (its name fits {photo} alone)")
+    return [
+        _read_view(meta, frame, photo, path, finder)
+        for frame, photo in zip(meta["frames"], found, strict=True)
+    ]
 
 
-def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
-    photo = _find(path.parent, frame["file_path"])
-    assert photo is not None
-    pose = _pose(frame, path)
-    # Intrinsics belong to the photo size that stands beside them; the photo may be smaller.
-    own = {**meta, **frame}
-    level = frame if {"fl_x", "camera_angle_x"} & frame.keys() else meta
-    declared = _declared_size(level, own, photo)
+def _read_view(
+    meta: dict[str, Any], frame: dict[str, Any], photo: Path, path: Path, finder: Finder
+) -> View:
+    where = f"{path}: {shown(frame['file_path'])}"
+    if frame.get("transform_matrix") is None:
+        raise UserError(f"{where} has no transform_matrix")
+    matrices = ((4, 4), (3, 4))
+    pose = matrix(frame["transform_matrix"], matrices, f"{where}: transform_matrix")[:3]
+    own = {**meta, **{key: value for key, value in frame.items() if value is not None}}
+    level = level_of(frame, meta, where)
+    declared = declared_size(level, own, photo, where)
     size, upright = orient(photo, declared)
-    intrinsics = fit_intrinsics(_intrinsics(level, own, declared, path), declared, size)
+    pinhole = intrinsics_of(level, own, declared, where)
+    intrinsics = fit_intrinsics(pinhole, declared, size, where)
     lens = None
     fisheye = bool(own.get("is_fisheye")) or "FISHEYE" in str(own.get("camera_model", ""))
     model = str(own.get("camera_model", "OPENCV"))
@@ -113,13 +163,14 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
         raise UserError(
             f"{path}: camera_model {model} is not supported; undistort the photos first"
         )
-    coefficients = [_number(own, key, path, 0.0) for key in (_FISHEYE if fisheye else _DISTORTION)]
+    terms = _FISHEYE if fisheye else _DISTORTION
+    coefficients = [number_of(own, key, where, 0.0) for key in terms]
     if fisheye or any(coefficients):
-        lens, intrinsics = Lens.pinhole_of(intrinsics, coefficients, size, fisheye)
+        lens, intrinsics = undistorting(intrinsics, coefficients, size, fisheye, where)
     mask = own.get("mask_path")
-    mask_path = None if mask is None else _find(path.parent, mask)
+    mask_path = None if mask is None else finder.find_mask(mask)
     if mask is not None and mask_path is None:
-        raise UserError(f"{path}: the mask {mask} is missing")
+        raise UserError(f"{path}: the mask {shown(mask)} is missing")
     name = (
         photo.relative_to(path.parent).as_posix()
         if photo.is_relative_to(path.parent)
@@ -129,90 +180,25 @@ def _read_view(meta: dict[str, Any], frame: dict[str, Any], path: Path) -> View:
         Frame(name, size, photo, upright=upright, lens=lens, mask_path=mask_path),
         intrinsics,
         pose,
+        declared,
     )
 
 
-def _pose(frame: dict[str, Any], path: Path) -> np.ndarray:
-    try:
-        pose = np.array(frame["transform_matrix"], dtype=np.float64)
-    except KeyError as error:
-        raise UserError(f"{path}: {frame['file_path']} has no transform_matrix") from error
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: transform_matrix of {frame['file_path']}: {error}") from error
-    if pose.shape not in ((4, 4), (3, 4)):
-        raise UserError(
-            f"{path}: transform_matrix of {frame['file_path']} has shape {pose.shape}, not (4, 4)"
-        )
-    return pose[:3]
-
-
-def _declared_size(level: dict[str, Any], own: dict[str, Any], photo: Path) -> tuple[float, float]:
-    source = level if "w" in level and "h" in level else own
-    if "w" in source and "h" in source:
-        return float(source["w"]), float(source["h"])
-    width, height = photo_size(photo)[0]
-    return float(width), float(height)
-
-
-def _intrinsics(
-    level: dict[str, Any], own: dict[str, Any], size: tuple[float, float], path: Path
-) -> Intrinsics:
-    width, height = size
-    if "fl_x" in level:
-        fx = _number(level, "fl_x", path)
-        fy = _number(level, "fl_y", path, fx)
-    elif "camera_angle_x" in level:
-        fx = 0.5 * width / math.tan(0.5 * _number(level, "camera_angle_x", path))
-        fy = fx
-        if "camera_angle_y" in level:
-            fy = 0.5 * height / math.tan(0.5 * _number(level, "camera_angle_y", path))
-    else:
-        raise UserError(f'{path}: neither "fl_x" nor "camera_angle_x" gives the focal length')
-    source = level if "cx" in level else own
-    cx, cy = _number(source, "cx", path, width / 2), _number(source, "cy", path, height / 2)
-    if not (fx > 0 and fy > 0):
-        raise UserError(f"{path}: the focal length must be positive, not {fx}, {fy}")
-    return fx, fy, cx, cy
-
-
-def _number(source: dict[str, Any], key: str, path: Path, default: float | None = None) -> float:
-    value = source.get(key, default)
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise UserError(f'{path}: "{key}" must be a number, not {value!r}') from error
-    if not math.isfinite(number):
-        raise UserError(f'{path}: "{key}" is {number}')
-    return number
-
-
-def _find(root: Path, file_path: Any) -> Path | None:
-    """The file that `file_path` means: with or without ending, / or \\, or in images/."""
-    if not isinstance(file_path, str) or not file_path:
-        return None
-    given = Path(file_path.replace("\\", "/"))
-    for base in (root / given, root / "images" / given.name, root / given.name):
-        if base.is_file():
-            return base
-        for ending in ENDINGS:
-            for spelling in (ending, ending.upper()):
-                named = base.with_name(base.name + spelling)
-                if named.is_file():
-                    return named
-    return None
-
-
-def _splits(meta: dict[str, Any], names: list[str], config: SceneConfig) -> dict[str, list[int]]:
+def _splits(
+    meta: dict[str, Any], names: list[str], config: SceneConfig, path: Path
+) -> dict[str, list[int]]:
     """The file's own lists of names where it has them (nerfstudio), else every Nth held out."""
     index = {name: i for i, name in enumerate(names)}
-    listed = {
-        split: [
+    listed: dict[str, list[int]] = {}
+    for split in ("train", "val", "test"):
+        of_split = meta.get(f"{split}_filenames") or []
+        if not isinstance(of_split, list):
+            raise UserError(f'{path}: "{split}_filenames" must be a list, not {shown(of_split)}')
+        listed[split] = [
             index[plain]
-            for name in meta.get(f"{split}_filenames", [])
+            for name in of_split
             if (plain := Path(str(name)).as_posix()) in index  # without a leading ./
         ]
-        for split in ("train", "val", "test")
-    }
     if listed["train"] and (listed["val"] or listed["test"]):
         listed["val"] = listed["val"] or listed["test"]
         listed["test"] = listed["test"] or listed["val"]

@@ -1,10 +1,11 @@
 """COLMAP's sparse models: which to take, and the poses and points in them.
 
-Reading is pycolmap's: binary and text, gaps in the ids, several cameras, rigs.
+The poses and points are pycolmap's; the files are parsed and checked before it sees them.
 """
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from datasets.files.text import is_file
+from datasets.sparse.binary import read_binary
 from datasets.sparse.observations import SparseObservations
+from datasets.sparse.records import Damaged
+from datasets.sparse.text import read_text_model
 from errors import UserError
 
 if TYPE_CHECKING:
@@ -22,19 +27,21 @@ if TYPE_CHECKING:
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 # Of points that are relied on: in how many images, and their mean error there in pixels.
 _TRACK, _ERROR = 3, 2.0
-# A file begins with the number of its entries; the bytes that the smallest of these takes. Where
-# the number is damaged, reading would fill the memory before it fails.
-_SMALLEST = {"cameras.bin": 48, "images.bin": 73, "points3D.bin": 51}
+# The files of a model. Of both kinds, the binary ones are read.
+_FILES = ("cameras", "images", "points3D")
+_KINDS = {"bin": read_binary, "txt": read_text_model}
 # Poses that differ by more, in their rotations' entries and in shares of the cameras' spread, are
 # of other reconstructions.
 _SAME = 5e-3
 
 
 def model_folders(root: Path) -> list[Path]:
-    """The folders with a sparse model: root, root/0, ..., root/sparse, root/sparse/0, 1, ..."""
-    places = [root, root / "sparse", root / "colmap" / "sparse"]
+    """The folders with a sparse model, where tools put them: root, sparse/0, colmap_sparse, ..."""
+    names = ("sparse", "colmap/sparse", "colmap_sparse", "colmap", "dense", "dense/sparse")
+    places = [root, *(root / name for name in names)]
     numbered = [place / str(number) for place in places for number in range(50)]
-    return [place for place in [*places, *numbered] if _has_model(place)]
+    undistorted = [root / "dense" / str(number) / "sparse" for number in range(50)]
+    return [place for place in [*places, *numbered, *undistorted] if _has_model(place)]
 
 
 def read_model(root: Path, tell: bool = True) -> pycolmap.Reconstruction:
@@ -45,40 +52,52 @@ def read_model(root: Path, tell: bool = True) -> pycolmap.Reconstruction:
 
     Raises UserError where there is none or it is damaged.
     """
+    return find_model(root, tell)[0]
+
+
+def find_model(root: Path, tell: bool = True) -> tuple[pycolmap.Reconstruction, Path]:
+    """As `read_model`; and the folder of the model."""
     folders = model_folders(root)
     if not folders:
         raise UserError(
             f"{root}: has no COLMAP model (sparse/0/cameras.bin, images.bin, points3D.bin)"
         )
-    models = [read_one(folder) for folder in folders]
-    best = max(range(len(models)), key=lambda i: models[i].num_reg_images())
+    models: list[tuple[pycolmap.Reconstruction, Path]] = []
+    errors: list[UserError] = []
+    for folder in folders:
+        try:
+            models.append((read_one(folder), folder))
+        except UserError as error:
+            errors.append(error)
+    if not models:
+        raise errors[0]
+    for damaged in errors:
+        print(f"not used: {damaged}")
+    best, folder = max(models, key=lambda found: found[0].num_reg_images())
     if tell and len(models) > 1:
-        counts = ", ".join(str(model.num_reg_images()) for model in models)
-        print(f"{root.name}: models of {counts} photos; taking {folders[best].name}")
-    if models[best].num_reg_images() == 0:
-        raise UserError(f"{folders[best]}: no image of the model has a pose")
-    return models[best]
+        counts = ", ".join(str(model.num_reg_images()) for model, _ in models)
+        print(f"{root.name}: models of {counts} photos; taking {folder.name}")
+    if best.num_reg_images() == 0:
+        raise UserError(f"{folder}: no image of the model has a pose")
+    return best, folder
 
 
 def read_one(folder: Path) -> pycolmap.Reconstruction:
-    """The model in a folder. Raises UserError where it is damaged."""
+    """The model in a folder, each camera for itself. Raises UserError where it is damaged."""
     try:
         import pycolmap
     except ImportError as error:
         raise UserError("COLMAP models need pycolmap: pip install pycolmap") from error
-    for name, smallest in _SMALLEST.items():
-        path = folder / name
-        if path.is_file():
-            with path.open("rb") as file:
-                count = int.from_bytes(file.read(8), "little")
-            if count * smallest > path.stat().st_size - 8:
-                raise UserError(
-                    f"{folder}: not a readable COLMAP model ({name} has fewer entries than it says)"
-                )
+    kind = _kind(folder)
     level, pycolmap.logging.minloglevel = pycolmap.logging.minloglevel, 3
     try:
-        return pycolmap.Reconstruction(folder)
-    except Exception as error:  # pycolmap has no class of its own for damaged files
+        records = _KINDS[kind](folder).checked(folder)
+        with tempfile.TemporaryDirectory(prefix="sparse") as place:
+            records.write(Path(place))
+            return pycolmap.Reconstruction(place)
+    except Damaged as error:
+        raise UserError(f"{folder}: not a readable COLMAP model ({error})") from error
+    except RuntimeError as error:  # what pycolmap raises where a check of its own fails
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{folder}: not a readable COLMAP model ({reason})") from error
     finally:
@@ -187,10 +206,27 @@ def depth_bounds(
     bounds = np.array(rows, dtype=np.float64)
     known = np.isfinite(bounds).all(axis=1)
     if not known.any():
-        raise UserError("the model has no 3D points, so that near and far are not known")
+        raise UserError(
+            "the COLMAP model has no 3D points, so that near and far are not known; give both, in "
+            "the model's units: --near and --far"
+        )
     bounds[~known] = [bounds[known, 0].min(), bounds[known, 1].max()]
     return bounds
 
 
+def _kind(folder: Path) -> str:
+    """The ending of the model's files. Raises UserError naming those that are missing."""
+    there = {
+        kind: [name for name in _FILES if is_file(folder / f"{name}.{kind}")] for kind in _KINDS
+    }
+    kind = max(there, key=lambda kind: len(there[kind]))
+    missing = [f"{name}.{kind}" for name in _FILES if name not in there[kind]]
+    if missing:
+        raise UserError(f"{folder}: without {' and '.join(missing)}; copy the whole COLMAP model")
+    return kind
+
+
 def _has_model(folder: Path) -> bool:
-    return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))
+    """Whether a file is there that only a model has."""
+    names = [f"{name}.{kind}" for kind in _KINDS for name in ("cameras", "points3D")]
+    return any(is_file(folder / name) for name in [*names, "images.bin"])

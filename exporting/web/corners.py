@@ -56,13 +56,13 @@ def merged_corners(field: VoxelField, mask: Bool[Tensor, "x y z"] | None = None)
     values = [table[:count].clone() for table in tables]
     for begin in range(0, count, _CORNERS_AT_ONCE):
         some = owner[begin : begin + _CORNERS_AT_ONCE]
-        cell, corner = some // 8, some % 8
-        offset = torch.stack([corner // 4, corner // 2 % 2, corner % 2]).to(tables[0].dtype)
+        cell, which = some // 8, some % 8
+        offset = torch.stack([which // 4, which // 2 % 2, which % 2]).to(tables[0].dtype)
         weights = trilinear(grid.coarse_offset.index_select(1, cell) + offset / 4)
         for index in range(8):
             row = grid.rows[cell, 8 + index].long()
-            for value, table in zip(values, tables, strict=True):
-                value[begin : begin + len(some)] += weights[index, :, None] * table[row]
+            for merged, table in zip(values, tables, strict=True):
+                merged[begin : begin + len(some)] += weights[index, :, None] * table[row]
     return Corners(grid, values[0][:, 0], values[1])
 
 
@@ -76,7 +76,7 @@ def field_of(field: VoxelField, corners: Corners) -> VoxelField:
     state["cells"] = corners.grid.cells.int()
     state["density_table"] = torch.nn.functional.pad(corners.density[:, None], (0, 0, 0, rest))
     state["feature_table"] = torch.nn.functional.pad(corners.features, (0, 0, 0, rest))
-    channels, hidden = corners.features.shape[1], field.shader.network[0].out_features
-    twin = VoxelField(field.region, field.resolution, field.recipe, channels, int(hidden))
+    channels, hidden = corners.features.shape[1], len(state["shader.network.0.bias"])
+    twin = VoxelField(field.region, field.resolution, field.recipe, channels, hidden)
     twin.load_state_dict(state)
     return twin.to(field.density_table.device).eval()

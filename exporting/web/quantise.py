@@ -58,3 +58,14 @@ def dequantised(corners: Corners, codes: Codes) -> Corners:
     """The corners with the values that their bytes stand for."""
     values = codes.values()
     return replace(corners, density=values[0], features=values[1:].t().contiguous())
+
+
+def coarser(codes: Codes, levels: int) -> Codes:
+    """The same with fewer levels of the features, which then take fewer bytes when compressed."""
+    if levels >= 256:
+        return codes
+    # Even in the range: both its ends are levels.
+    planes = codes.planes.clone()
+    features = planes[1:].float()
+    planes[1:] = (255 / (levels - 1) * (features * (levels - 1) / 255).round()).round().byte()
+    return replace(codes, planes=planes)

@@ -44,8 +44,8 @@ class TrainingMode:
 
 
 @runtime_checkable
-class Renderer(Protocol):
-    """Renders rays through whatever fields it was built of."""
+class PictureRenderer(Protocol):
+    """Renders rays for pictures."""
 
     @property
     def rays_per_chunk(self) -> int:
@@ -55,6 +55,11 @@ class Renderer(Protocol):
     def __call__(self, rays: Rays) -> RenderOutput:
         """What the rays show, without gradients; the same each time."""
         ...
+
+
+@runtime_checkable
+class Renderer(PictureRenderer, Protocol):
+    """Renders rays through whatever fields it was built of, for pictures and in training."""
 
     def render_train(self, rays: Rays, mode: TrainingMode) -> Mapping[str, RenderOutput]:
         """Outputs to take losses of, the best one last, by name ("coarse", "fine")."""

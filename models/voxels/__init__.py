@@ -16,6 +16,7 @@ from models.spec import OPTIMIZER_OPTIONS, Fields, ModelSpec, SceneInfo
 
 from .background import fit_background
 from .field import VoxelField
+from .picture import QuickRenderer
 from .recipe import Recipe, recipe_for
 from .renderer import VoxelRenderer
 
@@ -86,6 +87,7 @@ SPEC = ModelSpec(
     Recipe.from_dict,
     _build_fields,
     _build_renderer,
+    for_pictures=QuickRenderer.of,
     loss="huber",
     grows=True,
     adapts_batch=lambda config: True,

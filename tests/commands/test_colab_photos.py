@@ -7,8 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pillow_heif
-import pytest
-from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 from tests.capture_scene import orbit, take_photos
@@ -70,9 +68,3 @@ def test_photos_become_a_film_and_a_report(tmp_path: Path):
     assert "prepare.py" not in ran.text
     assert "--ckpt_path ckpts/pig/last.ckpt" in ran.text
     assert "8 steps in" in ran.text
-
-    # Other photos under the same name are noticed.
-    with zipfile.ZipFile(tmp_path / settings["PHOTOS"], "a") as archive:
-        archive.writestr("pig/another.jpg", b"other")
-    with pytest.raises(CellExecutionError, match=r"1 new \(another.jpg\).*another NAME"):
-        execute("photos_to_gif", tmp_path, until="place.restore_scene", **settings)

@@ -19,12 +19,12 @@ from tests.scenes import write_blender
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """With a scene, and a run of a few steps."""
+    """With a scene, and runs of a few steps."""
     folder = tmp_path_factory.mktemp("work")
     write_blender(folder / "ball")
-    command(
-        *(folder, "train", "--root_dir", "ball", "--exp_name", "whole", "--max_steps", "10"), *TINY
-    )
+    common = ("--root_dir", "ball", "--max_steps", "10", "--accelerator", "cpu")
+    command(folder, "train", *common, *TINY, "--exp_name", "whole")
+    command(folder, "train", *common, "--model", "voxels", "--exp_name", "voxels")
     return folder
 
 
@@ -33,7 +33,8 @@ def frames(path: Path) -> int:
 
 
 def test_evaluation_needs_the_checkpoint_alone(folder):
-    output = command(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt", "--save_depth")
+    args = ("--ckpt_path", "ckpts/whole/last.ckpt", "--save_depth", "--n_frames", "2")
+    output = command(folder, "eval", *args)
     results = folder / "results/blender/ball"
     report = json.loads((results / "test/metrics.json").read_text())
     assert [view["name"] for view in report["views"]] == [f"test/r_{i}.png" for i in range(3)]
@@ -50,12 +51,18 @@ def test_evaluation_needs_the_checkpoint_alone(folder):
             -10 * np.log10((((saved - photo) / 255) ** 2).mean()), abs=1e-3
         )
     assert (results / "test/depth_000.pfm").is_file()
-    # A short flight comes with them, in a folder of its own.
+
+
+def test_a_short_flight_comes_with_the_test_views(folder):
+    args = ("--ckpt_path", "ckpts/voxels/last.ckpt", "--n_frames", "5", "--out_dir", "flown")
+    command(folder, "eval", *args)
+    results = folder / "flown"
+    assert (results / "test/metrics.json").is_file()
     preview = results / "preview"
     with Image.open(preview / "ball.gif") as gif:
         assert gif.info["loop"] == 0
-    count = len(list(preview.glob("[0-9]*.png")))
-    assert frames(preview / "ball.mp4") == frames(preview / "ball.gif") == count > 3
+    assert frames(preview / "ball.mp4") == frames(preview / "ball.gif") == 5
+    assert len(list(preview.glob("[0-9]*.png"))) == 5
     assert not (preview / "metrics.json").exists()
     assert not [path for path in results.rglob("*") if path.name.startswith(".")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -72,5 +73,8 @@ def execute(name: str, folder: Path, until: str = "", **settings: Any) -> Ran:
     if until:
         last = notebook.cells.index(cell_with(notebook, until))
         notebook.cells = notebook.cells[: last + 1]
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(folder))
+    # As on any machine, what is compiled is kept for the next command.
+    env = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client.execute(cwd=str(folder), env=env)
     return Ran(notebook)

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from datasets import load_scene
+from datasets.config import SceneConfig
 from errors import UserError
 from geometry.rays import image_rays
 from losses import loss_dict
-from models import build_fields, build_renderer
-from opt import TrainOptions
 from tests.conftest import ROOT
 from tests.helpers.commands import weights
+from tests.helpers.models import SMALL_NERF, build, options_of
+from tests.helpers.modes import training_mode
+from tests.helpers.runs import COMMON, RUNS, SMALL, command, found, val_psnr
 from tests.scenes import write_blender
 
 
@@ -119,31 +121,31 @@ def test_a_network_of_two_passes_renders_through_occupancy_and_back(folder, trai
 @pytest.mark.parametrize(
     "options",
     [
-        TrainOptions(netdepth=2, netwidth=16, netskip=1, N_samples=8, N_importance=8),
-        TrainOptions(netdepth=2, netwidth=16, netskip=1, sampler="occupancy"),
-        TrainOptions(model="tensorf", resolution=32),
-        TrainOptions(model="tensorf", resolution=32, sampler="hierarchical", N_samples=8),
-        TrainOptions(model="voxels", resolution=32),
+        options_of(**SMALL_NERF, N_samples=8, N_importance=8),
+        options_of(**SMALL_NERF, sampler="occupancy"),
+        options_of("tensorf", resolution=32),
+        options_of("tensorf", resolution=32, sampler="hierarchical", N_samples=8),
+        options_of("voxels", resolution=32),
     ],
-    ids=lambda options: f"{options.model} {options.sampler}",
+    ids=lambda options: f"{options.model} {getattr(options.config, 'sampler', '')}".strip(),
 )
 @pytest.mark.parametrize("half", [False, True])
 def test_a_step_before_random_colours_gives_gradients(folder, options, half):
     """Single precision outside the networks: sums along rays are not taken in half precision."""
     torch.manual_seed(0)
-    scene = load_scene(TrainOptions(root_dir=str(folder / "ball")))
-    fields = build_fields(options, scene)
-    renderer = build_renderer(fields, options, scene)
+    scene = load_scene(SceneConfig(root_dir=str(folder / "ball")))
+    fields, renderer = build(options, scene)
     rays = image_rays(scene.cameras, scene.bounds, scene.splits["train"][0])[::8]
     colours = torch.rand(len(rays), 3, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        pictures = renderer.train(rays, 1.0, 0.0, torch.Generator().manual_seed(0), colours)
-        loss = loss_dict["mse"](pictures, 1 - colours)
-    for picture in pictures.values():
-        assert {x.dtype for x in (picture.rgb, picture.depth, picture.opacity)} == {torch.float32}
-        if options.model != "nerf" and options.sampler is None:  # these are clear at first
-            behind = (1 - picture.opacity[:, None]) * colours
-            assert float((picture.rgb - behind).abs().max()) < 0.1
+        outputs = renderer.render_train(rays, training_mode(0, 1.0, background=colours))
+        loss = loss_dict["mse"](outputs, 1 - colours)
+    default = getattr(options.config, "sampler", None) != "hierarchical"
+    for output in outputs.values():
+        assert {x.dtype for x in (output.rgb, output.depth, output.opacity)} == {torch.float32}
+        if options.model != "nerf" and default:  # these are clear at first
+            behind = (1 - output.opacity[:, None]) * colours
+            assert float((output.rgb - behind).abs().max()) < 0.1
     loss.backward()
     for name, parameter in torch.nn.ModuleDict(fields).named_parameters():
         assert parameter.grad is not None, name

@@ -26,7 +26,7 @@ def run(growing: Growing, system: Any, samples_of_a_ray: Any, steps: range) -> l
     for step in steps:
         count = system.train_rays.batch_size
         rays.append(count)
-        outputs = {"samples": int(count * samples_of_a_ray(step))}
+        outputs = {"n_samples": int(count * samples_of_a_ray(step))}
         batch: Any = SimpleNamespace(rgbs=torch.zeros(count, 3))
         trainer = Mock(spec=Trainer, global_step=step + 1)
         growing.on_train_batch_end(trainer, system, outputs, batch, step)
@@ -37,7 +37,7 @@ def a_system(size: StepSize, batch_size: int = 4096) -> Any:
     return Mock(
         spec=LightningModule,
         train_rays=SimpleNamespace(batch_size=batch_size),
-        nerf_coarse=SimpleNamespace(step_size=size),
+        fields={"nerf_coarse": SimpleNamespace(step_size=size)},
     )
 
 

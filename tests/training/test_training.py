@@ -12,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT
+from tests.helpers.commands import TINY, run, weights
 from tests.scenes import write_blender
 
 

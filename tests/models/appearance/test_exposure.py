@@ -134,3 +134,14 @@ def test_right_half_is_measured_with_the_left_halfs_fit():
     photo[:, 15:] = 0.0  # what is measured must not be fitted
     again, _, _ = match_halves(rgb, photo, opacity, 1.0, valid)
     assert torch.equal(again, matched)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_narrow_view_has_a_right_half(width):
+    image, opacity = torch.full((3, width, 3), 0.4), torch.ones(3, width)
+    valid = torch.zeros(3, width, dtype=torch.bool)
+    matched, photo, mask = match_halves(image, image, opacity, 0.0, valid)
+    torch.testing.assert_close(matched, image[:, :1])
+    assert torch.equal(photo, image[:, :1])
+    assert mask is not None
+    assert mask.shape == (3, 1)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from errors import UserError
 from models.appearance.nearby import expected
-from tests.helpers.commands import run
+from tests.helpers.runs import command
 from tests.scenes import circle_poses, write_llff
 
 
@@ -82,7 +83,7 @@ def place(tmp_path_factory) -> Path:
         Image.fromarray(100 + np.asarray(Image.open(photo)) // 4).save(photo)
     options = ["--dataset_name", "llff", "--root_dir", "ball", "--model", "voxels"]
     options += ["--resolution", "24", "--accelerator", "cpu", "--no_restart"]
-    run(folder, "train.py", *options, "--max_steps", "30", "--exp_name", "ball")
+    command(folder, "train", *options, "--max_steps", "30", "--exp_name", "ball")
     path = folder / "ckpts/ball/last.ckpt"
     content = torch.load(path, weights_only=True)
     state = content["state_dict"]
@@ -98,8 +99,8 @@ def place(tmp_path_factory) -> Path:
 
 def images(place: Path, name: str, split: str, *args: str) -> list[np.ndarray]:
     """The views of a split, as eval.py writes them."""
-    command = ("--ckpt_path", f"{name}.ckpt", "--out_dir", name, "--split", split)
-    run(place, "eval.py", *command, *args)
+    words = ("--ckpt_path", f"{name}.ckpt", "--out_dir", name, "--split", split)
+    command(place, "eval", *words, *args)
     files = sorted((place / name / split).glob("0*.png"))
     return [np.asarray(Image.open(file)).astype(float) for file in files]
 
@@ -127,6 +128,5 @@ def test_exposures_of_other_photos_end_in_one_line(place):
     content = torch.load(place / "slow.ckpt", weights_only=True)
     content["state_dict"]["appearance.log_gain"] = torch.zeros(5, 3)
     torch.save(content, place / "other.ckpt")
-    error = run(place, "eval.py", "--ckpt_path", "other.ckpt", code=2).stderr
-    assert error.strip().count("\n") == 0
-    assert "exposures are not those of its photos" in error
+    with pytest.raises(UserError, match="exposures are not those of its photos"):
+        command(place, "eval", "--ckpt_path", "other.ckpt")

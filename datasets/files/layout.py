@@ -1,0 +1,47 @@
+"""Whether plain values from a file are laid out as they should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets.files.numbers import LARGEST, shown
+from errors import UserError
+
+# What a value must be: a type (int for whole numbers, float for any), [layout] for a list, {str:
+# layout} for any names, {"name": layout, ...} for these, each of which may be absent or null, and
+# other names for anything.
+Layout = Any
+
+
+def check_layout(value: Any, layout: Layout, where: str) -> Any:
+    """The value, where it is laid out like this.
+
+    Args:
+        where: the file, for the message.
+
+    Raises UserError naming the key and the value that is not.
+    """
+    if isinstance(layout, list):
+        _require(isinstance(value, list), where, "a list", value)
+        for number, entry in enumerate(value):
+            check_layout(entry, layout[0], f"{where}[{number}]")
+    elif isinstance(layout, dict):
+        _require(isinstance(value, dict), where, "an object", value)
+        for key in value if str in layout else layout:
+            if str in layout or value.get(key) is not None:
+                check_layout(value[key], layout.get(str, layout.get(key)), f'{where}: "{key}"')
+    elif layout is float:
+        _require(
+            isinstance(value, int | float) and type(value) is not bool, where, "a number", value
+        )
+    elif layout is int:
+        whole = isinstance(value, int) and type(value) is not bool and abs(value) < LARGEST
+        _require(whole, where, "a whole number", value)
+    else:
+        _require(isinstance(value, layout), where, f"a {layout.__name__}", value)
+    return value
+
+
+def _require(condition: bool, where: str, what: str, value: Any) -> None:
+    if not condition:
+        raise UserError(f"{where} must be {what}, not {shown(value)}")

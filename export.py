@@ -1,0 +1,42 @@
+"""Take a trained scene along: python export.py --ckpt_path ckpts/pig/last.ckpt --web pig.html"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from api import load
+from cli import parse
+from errors import UserError, require, run_command
+from exporting.web.page import export_page
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a trained scene as one web page that renders it."""
+
+    ckpt_path: str
+    """checkpoint of the trained scene"""
+    web: str | None = None
+    """HTML file to write: one page that shows the scene in any browser, without a network"""
+    web_mb: float = 25.0
+    """megabytes that the page may have; what shows least is left out until it fits"""
+    accelerator: str = "auto"
+    """auto, cpu, gpu, cuda or mps"""
+
+    def __post_init__(self) -> None:
+        require(self.web is not None, "say what to write: --web pig.html")
+        require(0 < self.web_mb < float("inf"), f"--web_mb must be positive, not {self.web_mb}")
+        if self.web is not None and Path(self.web).suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--web {self.web}: the page's name ends in .html")
+
+
+def main() -> None:
+    options = parse(ExportOptions)
+    model = load(options.ckpt_path, options.accelerator)
+    if options.web is not None:
+        export_page(Path(options.web), model, options.web_mb)
+
+
+if __name__ == "__main__":
+    run_command(main)

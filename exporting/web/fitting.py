@@ -1,0 +1,72 @@
+"""Fits a field to the size of its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from datasets.scene import Scene
+from errors import UserError
+from geometry.cameras import Cameras
+from models.voxels.field import VoxelField
+
+from .corners import Corners, merged_corners
+from .pack import MOST_BRICKS, Bricks, bricks_of, pack
+from .quantise import Codes, coarser, dequantised, quantise
+from .visibility import largest_weights, most_visible
+
+# What a page has beside the field's bytes.
+_OVERHEAD = 200_000
+# Features may have so few levels before cells are left out.
+LEVELS = (256, 128, 64)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A field as a page holds it: its corners as they are shown, and the bytes."""
+
+    corners: Corners
+    codes: Codes
+    bricks: Bricks
+    content: bytes
+    kept: float
+    levels: int
+
+
+def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float) -> Packed:
+    """The field in so many megabytes: with fewer levels of colour, then without the cells that
+    show least."""
+    limit = (most_megabytes * 1e6 - _OVERHEAD) * 3 / 4  # base64 takes four bytes for three
+    packed = None
+    if len(bricks_of(field.grid.mask).positions) <= MOST_BRICKS:
+        for levels in LEVELS:
+            packed = _pack(field, None, levels)
+            if len(packed.content) <= limit:
+                return packed
+    weights = largest_weights(field, photos, scene.bounds)
+    if float(weights.max()) < field.recipe.weight_threshold:
+        raise UserError(f"there is nothing in {scene.name} that a photo's camera would show")
+    share = 1.0
+    for _ in range(12):
+        # Fewer cells share fewer corners: a little less than in proportion.
+        share *= 0.9 if packed is None else min(0.95, 0.97 * limit / len(packed.content))
+        mask = most_visible(field.grid, weights, share)
+        if not bool(mask.any()):
+            break
+        if len(bricks_of(mask).positions) > MOST_BRICKS:
+            packed = None
+            continue
+        packed = _pack(field, mask, LEVELS[-1])
+        if len(packed.content) <= limit:
+            return packed
+    raise UserError(f"--web_mb {most_megabytes:g} is too little for {scene.name}")
+
+
+def _pack(field: VoxelField, mask: Bool[Tensor, "x y z"] | None, levels: int) -> Packed:
+    corners = merged_corners(field, mask)
+    codes = coarser(quantise(corners), levels)
+    bricks = bricks_of(corners.grid.mask)
+    shown, kept = dequantised(corners, codes), len(corners.grid) / max(1, len(field.grid))
+    return Packed(shown, codes, bricks, pack(bricks, codes), kept, levels)
