@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from datasets.files.numbers import matrix, number_of, positive
+from datasets.files.text import read_json
 from datasets.scene import Scene
 from errors import UserError
 from geometry.cameras import Cameras, make_cameras
@@ -73,77 +75,77 @@ def read_path(path: Path, scene: Scene, lens: Lens, size: tuple[int, int]) -> Ca
     Raises:
         UserError: the file is missing, or not one of cameras.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"--path {path}: no such file, and not one of {', '.join(KINDS)}"
-        ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a JSON file of cameras ({error})") from error
-    try:
-        nerfstudio = "camera_path" in content
-        frames = content["camera_path" if nerfstudio else "frames"]
-        key = "camera_to_world" if nerfstudio else "transform_matrix"
-        matrices = [frame[key] for frame in frames]
-        if not matrices:
-            raise UserError(f"{path}: holds no camera")
-        poses = np.array(matrices, dtype=np.float64).reshape(len(matrices), -1, 4)[:, :3]
-        size = _size(content, size, nerfstudio)
-        lenses = [
-            _nerfstudio_lens(frame, lens, size)
-            if nerfstudio
-            else _transforms_lens({**content, **frame}, lens, size)
-            for frame in frames
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    content = read_json(path, f", and not one of {', '.join(KINDS)}")
+    content = content if isinstance(content, dict) else {}
+    nerfstudio = "camera_path" in content
+    frames = content.get("camera_path" if nerfstudio else "frames")
+    key = "camera_to_world" if nerfstudio else "transform_matrix"
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise UserError(
             f'{path}: needs "frames" with "transform_matrix", or "camera_path" with '
-            f'"camera_to_world" ({error!r})'
-        ) from error
-    if poses.shape[1:] != (3, 4):
-        raise UserError(f"{path}: its camera matrices are not 4x4")
+            '"camera_to_world"'
+        )
+    if not frames:
+        raise UserError(f"{path}: holds no camera")
+    poses = np.stack([_matrix(frame, key, f"{path}: frame {i}") for i, frame in enumerate(frames)])
+    size = _size(content, size, nerfstudio, path)
+    lenses = [
+        _nerfstudio_lens(frame, lens, size, f"{path}: frame {i}")
+        if nerfstudio
+        else _transforms_lens({**content, **frame}, lens, size, f"{path}: frame {i}")
+        for i, frame in enumerate(frames)
+    ]
     poses = check_poses(poses, [f"frame {i}" for i in range(len(poses))], path.name)
     if scene.to_input is not None:
         poses = apply(np.linalg.inv(scene.to_input), poses)
     return make_cameras(poses, lenses, [size] * len(poses))
 
 
-def _size(content: dict[str, Any], size: tuple[int, int], nerfstudio: bool) -> tuple[int, int]:
+def _matrix(frame: dict[str, Any], key: str, where: str) -> Float[np.ndarray, "3 4"]:
+    """A camera's matrix, of 3 or 4 rows, as rows or as one list of numbers."""
+    found = matrix(frame.get(key), [(4, 4), (3, 4), (16,), (12,)], f'{where}: "{key}"')
+    return found.reshape(-1, 4)[:3]
+
+
+def _size(
+    content: dict[str, Any], size: tuple[int, int], nerfstudio: bool, path: Path
+) -> tuple[int, int]:
     """Width and height that a path gives; those of a capture's photos are not the pictures'."""
     if not (nerfstudio and "render_width" in content and "render_height" in content):
         return size
-    given = round(float(content["render_width"])), round(float(content["render_height"]))
-    if not all(16 <= side <= 16384 for side in given):
-        raise ValueError(f"a picture of {given[0]} x {given[1]} pixels")
-    return given
+    width = round(number_of(content, "render_width", path))
+    height = round(number_of(content, "render_height", path))
+    if not all(16 <= side <= 16384 for side in (width, height)):
+        raise UserError(f"{path}: pictures of {width} x {height} pixels")
+    return width, height
 
 
-def _nerfstudio_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int]) -> Lens:
+def _nerfstudio_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int], where: str) -> Lens:
     """The lens of "fov", the vertical field of view in degrees."""
     width, height = size
     if "fov" not in frame:
         focal = lens[1] * height / (2 * lens[3])
         return focal, focal, width / 2, height / 2
-    fov = float(frame["fov"])
-    if not 0 < fov < 175:
-        raise ValueError(f"a field of view of {fov} degrees")
+    fov = number_of(frame, "fov", where)
+    if not 0.01 < fov < 175:
+        raise UserError(f"{where}: a field of view of {fov:.4g} degrees")
     focal = 0.5 * height / math.tan(0.5 * math.radians(fov))
     return focal, focal, width / 2, height / 2
 
 
-def _transforms_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int]) -> Lens:
+def _transforms_lens(frame: dict[str, Any], lens: Lens, size: tuple[int, int], where: str) -> Lens:
     """The lens of a transforms.json, by its horizontal field of view."""
     width, height = size
     if "fl_x" in frame and "w" in frame:
-        focal = float(frame["fl_x"]) * width / float(frame["w"])
+        wide = positive(frame["w"], f'{where}: "w"')
+        focal = number_of(frame, "fl_x", where) * width / wide
     elif "camera_angle_x" in frame:
-        angle = float(frame["camera_angle_x"])
+        angle = number_of(frame, "camera_angle_x", where)
         if not 0 < angle < 3.1:
-            raise ValueError(f"a field of view of {angle} radians")
+            raise UserError(f"{where}: a field of view of {angle:.4g} radians")
         focal = 0.5 * width / math.tan(0.5 * angle)
     else:
         return lens
-    if not 0 < focal < math.inf:
-        raise ValueError(f"a focal length of {focal} pixels")
+    if not 0.01 * width < focal < 1e4 * width:
+        raise UserError(f"{where}: a focal length of {focal:.4g} pixels of {width}")
     return focal, focal, width / 2, height / 2

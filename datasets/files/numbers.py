@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def finite(value: Any, what: str) -> float:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{what} must be a number, not {shown(value)}") from error
+        raise UserError(f"{what} needs a number, not {shown(value)}") from error
     if not abs(number) <= LARGEST:
         raise UserError(f"{what} is {number:.4g}: it must be finite, and under {LARGEST:.0e}")
     return number
@@ -63,8 +63,10 @@ def number_of(
     return finite(value, f'{where}: "{key}"')
 
 
-def matrix(value: Any, shapes: Collection[tuple[int, ...]], what: str) -> np.ndarray:
+def matrix(value: Any, shapes: Sequence[tuple[int, ...]], what: str) -> np.ndarray:
     """Nested lists (or an array) as a float64 array of one of the shapes, all of it finite.
+
+    Messages name the first of the shapes.
 
     Args:
         what: the file and the key, for the message.
@@ -72,9 +74,9 @@ def matrix(value: Any, shapes: Collection[tuple[int, ...]], what: str) -> np.nda
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{what} must be a matrix of numbers, not {shown(value)}") from error
+        raise UserError(f"{what} needs a matrix of numbers, not {shown(value)}") from error
     if array.shape not in shapes:
-        raise UserError(f"{what} has shape {array.shape}, not {' or '.join(map(str, shapes))}")
+        raise UserError(f"{what} needs the shape {shapes[0]}, not {array.shape}")
     return checked(array, what)
 
 

@@ -72,7 +72,7 @@ def read_json(path: Path, hint: str = "") -> Any:
         return json.loads(read_text(path, hint))
     # Beside its own error: lists in lists without end, integers of thousands of digits.
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from error
+        raise UserError(f"{path}: not a JSON file ({error})") from error
 
 
 def read_object(path: Path, hint: str = "") -> dict[str, Any]:

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
-from models.voxels.integral.kernels import trilinear
-
-_CORNERS_AT_ONCE = 1 << 18
+from models.voxels.integral.merged import merge_lattices
 
 
 @dataclass(frozen=True)
@@ -34,36 +32,16 @@ class Corners:
 def merged_corners(field: VoxelField, mask: Bool[Tensor, "x y z"] | None = None) -> Corners:
     """The field's values at the corners of its cells, both lattices together.
 
-    Exact: every cell lies in one cell of the coarse lattice, in which the coarse values are
-    trilinear; within the fine cell they are the trilinear function of their values at its corners.
-
     Args:
         mask: the cells to keep; by default all.
     """
-    whole, device = field.grid, field.density_table.device
-    grid = whole if mask is None else VoxelGrid(whole.lattice, mask & whole.mask)
-    rows = None if mask is None else whole.rows_of(grid)
-    tables = [
-        table.detach() if rows is None else table.detach()[rows]
-        for table in (field.density_table, field.feature_table)
-    ]
-    # Of each corner, one of its cells and which corner it is there.
-    count = len(grid.levels[0].corners)
-    owner = torch.zeros(count, dtype=torch.long, device=device)
-    cells = torch.arange(len(grid), device=device)
-    for corner in range(8):
-        owner[grid.rows[:, corner].long()] = 8 * cells + corner
-    values = [table[:count].clone() for table in tables]
-    for begin in range(0, count, _CORNERS_AT_ONCE):
-        some = owner[begin : begin + _CORNERS_AT_ONCE]
-        cell, which = some // 8, some % 8
-        offset = torch.stack([which // 4, which // 2 % 2, which % 2]).to(tables[0].dtype)
-        weights = trilinear(grid.coarse_offset.index_select(1, cell) + offset / 4)
-        for index in range(8):
-            row = grid.rows[cell, 8 + index].long()
-            for merged, table in zip(values, tables, strict=True):
-                merged[begin : begin + len(some)] += weights[index, :, None] * table[row]
-    return Corners(grid, values[0][:, 0], values[1])
+    grid = field.grid
+    values = merge_lattices(grid, field.density_table.detach(), field.feature_table.detach())
+    if mask is not None:
+        part = VoxelGrid(grid.lattice, mask & grid.mask)
+        rows = grid.rows_of(part)[: len(part.levels[0].corners)]
+        grid, values = part, [value[rows] for value in values]
+    return Corners(grid, values[0].squeeze(1), values[1])
 
 
 def field_of(field: VoxelField, corners: Corners) -> VoxelField:

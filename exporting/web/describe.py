@@ -23,7 +23,7 @@ from .pack import Bricks
 from .quantise import Codes
 
 # How far the eye may leave the photos: of directions about a subject, and of places elsewhere.
-_LEAST_ANGLE, _LEAST_STEP = 10.0, 0.12
+_LEAST_ANGLE, _MOST_ANGLE, _LEAST_STEP = 8.0, 30.0, 0.1
 _NEAREST, _FARTHEST = 0.45, 1.35
 _AROUND = ("surround", "dome", "arc")
 
@@ -155,7 +155,7 @@ def _limits(
     spans = np.linalg.norm(seen[:, :, 3] - subject, axis=1)
     return {
         "around": around,
-        "angle": float(np.radians(max(_LEAST_ANGLE, min(1.5 * gap, 3 * _LEAST_ANGLE)))),
+        "angle": float(np.radians(max(_LEAST_ANGLE, min(1.5 * gap, _MOST_ANGLE)))),
         "step": max(step, _LEAST_STEP * float(np.median(distance))),
         "distance": [_NEAREST * float(spans.min()), _FARTHEST * float(spans.max())],
         "target": (0.35 if around else 1.0) * float(np.median(distance)),

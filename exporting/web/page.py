@@ -24,6 +24,7 @@ from geometry.cameras import Cameras
 from models.appearance.nearby import NearbyExposure
 from models.rendering.image import ImageRenderer
 from models.voxels.field import VoxelField
+from models.voxels.picture import QuickRenderer
 from models.voxels.renderer import VoxelRenderer
 from paths.path import CameraPath, PathConfig
 from paths.plan import plan_path
@@ -107,7 +108,8 @@ def write_page(
     device = str(field.density_table.device)
     packed = fit(field, photos.to(device), scene, most_megabytes)
     twin = field_of(field, packed.corners)
-    render = _renderer(twin, scene)
+    quick = QuickRenderer(twin, scene.background)
+    render = ImageRenderer(quick, quick.rays_per_chunk)
     flight = plan_path(
         scene,
         PathConfig(n_frames=_FLIGHT_FRAMES),
@@ -119,7 +121,7 @@ def write_page(
     poster = _poster(render, exposure, scene, flight, device)
     page = _page(meta, packed.content, poster).encode()
     path.write_bytes(page)
-    loss = _loss(_renderer(field, scene), render, scene, photos, device)
+    loss = _loss(_renderer(field, scene), _renderer(twin, scene), scene, photos, device)
     return PageReport(len(page) / 1e6, packed.kept, packed.levels, loss)
 
 
