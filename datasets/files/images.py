@@ -16,7 +16,7 @@ from datasets.files.text import is_file
 from errors import UserError
 
 # What photos come as. Pillow would hand others to programs that it starts (EPS, to Ghostscript).
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 # A few bytes may claim any size: so many pixels are believed of any file, more of a larger one.
 _PIXELS, _PIXELS_PER_BYTE = 40_000_000, 100
 _ORIENTATION = 0x0112

@@ -23,7 +23,7 @@ from .pack import Bricks
 from .quantise import Codes
 
 # How far the eye may leave the photos: of directions about a subject, and of places elsewhere.
-_LEAST_ANGLE, _MOST_ANGLE, _LEAST_STEP = 8.0, 30.0, 0.1
+_LEAST_ANGLE, _MOST_ANGLE, _LEAST_STEP = 5.0, 25.0, 0.05
 _NEAREST, _FARTHEST = 0.45, 1.35
 _AROUND = ("surround", "dome", "arc")
 
@@ -151,7 +151,7 @@ def _limits(
     between = np.linalg.norm(poses[:, None, :, 3] - poses[None, :, :, 3], axis=2)
     np.fill_diagonal(between, np.inf)
     nearest = between.min(axis=1)
-    step = 2 * float(np.median(nearest)) if len(poses) > 1 else 0.0
+    step = float(np.median(nearest)) if len(poses) > 1 else 0.0
     spans = np.linalg.norm(seen[:, :, 3] - subject, axis=1)
     return {
         "around": around,

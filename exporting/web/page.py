@@ -183,13 +183,19 @@ def _page(meta: dict[str, Any], content: bytes, poster: UInt8[np.ndarray, "heigh
     return template.render(
         title=meta["title"],
         poster=f"data:image/jpeg;base64,{_base64(jpeg.getvalue())}",
-        fit="contain" if meta["kind"] == "box" else "cover",
+        colour=_behind(meta),
         style=Markup(_source("page.css")),
         data=Markup(data),
         script=Markup("\n".join(_source(name) for name in _SCRIPTS)),
         meta=Markup(_script_json(meta)),
         shaders=Markup(_script_json(shaders)),
     )
+
+
+def _behind(meta: dict[str, Any]) -> str:
+    """The window's colour beside the picture: what is behind an object."""
+    level = round(255 * meta["background"]) if meta["harmonics"] is None else 21
+    return f"rgb({level}, {level}, {level})"
 
 
 def _source(name: str) -> str:

@@ -46,13 +46,16 @@ function flightPose(meta, frame) {
   return poseOf(x, cross(z, x), z, column(mixed, 3));
 }
 
-// The lens that shows in a window what the flight's frames show: all of an object, most of a place.
+// The lens that shows in a window what the flight's frames show: all of an object; of a place not
+// all, where the window has another shape, so that little is in sight that no photo showed.
 function lensFor(meta, width, height, zoom = 1) {
-  const { fx, fy, width: w, height: h } = meta.flight;
+  const { fx, fy, width: w, height: h } = meta.flight, crop = CROPS[meta.kind];
   const all = Math.min(width / w, height / h), full = Math.max(width / w, height / h);
-  const factor = zoom * (meta.kind === "box" ? all : all ** 0.3 * full ** 0.7);
-  return { fx: fx * factor, fy: fy * factor, cx: width / 2, cy: height / 2, width, height };
+  const factor = zoom * all ** (1 - crop) * full ** crop;
+  return { fx: fx * factor, fy: fy * factor, cx: width / 2, cy: height / 2, width, height, factor };
 }
+
+const CROPS = { box: 0, contracted: 0.45, ndc: 0.75 };
 
 // An eye that turns about a target, upright.
 class Orbit {

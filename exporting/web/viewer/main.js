@@ -13,6 +13,14 @@ async function main(meta, shaders) {
     bar.style.width = `${Math.round(100 * share)}%`;
     byId("loading").setAttribute("aria-valuenow", Math.round(100 * share));
   };
+  const poster = byId("poster");
+  const fitPoster = () => {
+    const { factor } = lensFor(meta, stage.clientWidth, stage.clientHeight);
+    poster.style.width = `${meta.flight.width * factor}px`;
+    poster.style.height = `${meta.flight.height * factor}px`;
+  };
+  fitPoster();
+  window.addEventListener("resize", fitPoster);
   const options = { alpha: false, antialias: false, depth: false, powerPreference: "high-performance" };
   const gl = canvas.getContext("webgl2", options);
   if (!gl) fail("This browser shows no 3D pictures (WebGL2 is missing or switched off). A current Chrome, Firefox, Edge or Safari does.");
@@ -37,8 +45,8 @@ async function main(meta, shaders) {
   for (const button of document.querySelectorAll("button")) buttons[button.id] = button;
   const press = (name, on) => buttons[name].setAttribute("aria-pressed", on);
   const controls = new Controls(meta, stage, () => press("flight", controls.flying));
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  if (still) controls.reset();
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (calm) controls.reset();
 
   buttons.flight.onclick = () => {
     if (controls.flying) controls.take();
@@ -92,6 +100,6 @@ async function main(meta, shaders) {
   for (const button of Object.values(buttons)) button.disabled = false;
   byId("loading").hidden = true;
   requestAnimationFrame(loop);
-  byId("poster").classList.add("gone");
+  poster.classList.add("gone");
   document.body.dataset.ready = "yes";
 }
