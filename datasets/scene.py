@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from datasets.files.layout import check_layout
-from datasets.files.numbers import matrix
+from datasets.files.numbers import LARGEST, matrix
 from datasets.photos import Frame, Photos, load_photos
 from datasets.sparse.observations import SparseObservations
 from errors import UserError
@@ -119,17 +118,17 @@ class Scene:
         }
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> Scene:
+    def from_dict(values: Any) -> Scene:
         """The scene of a checkpoint: it has cameras, and no photos.
 
         Raises UserError, which does not know the file, where `to_dict` did not make these values.
         """
         try:
             scene = _from_dict(values)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            if not scene.is_finite():
+                raise ValueError("numbers that are not finite")
+        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise UserError(f"the description of the scene is damaged ({error!r})") from error
-        if not scene.is_finite():
-            raise UserError("the description of the scene is damaged: it is not finite")
         return scene
 
     def is_finite(self) -> bool:
@@ -148,8 +147,10 @@ class Scene:
         return (
             bool(torch.isfinite(cameras.c2w).all() and torch.isfinite(cameras.intrinsics).all())
             and bool((cameras.intrinsics[:, :2] > 0).all() and (cameras.size > 0).all())
-            and all(map(math.isfinite, numbers))
-            and all(size > 0 and math.isfinite(size) for size in sizes)
+            and all(abs(number) <= LARGEST for number in numbers)
+            and self.bounds.near < self.bounds.far
+            and (self.to_input is None or self.units > 0)
+            and all(0 < size <= LARGEST for size in sizes)
         )
 
     def resized(self, img_wh: tuple[int, int] | None) -> Scene:
@@ -163,12 +164,12 @@ class Scene:
         )
 
 
-def _from_dict(values: dict[str, Any]) -> Scene:
+def _from_dict(values: Any) -> Scene:
     check_layout(values, _LAYOUT, "scene")
     cameras = Cameras.from_dict(values["cameras"])
     counts = {len(cameras.c2w), len(cameras.intrinsics), len(cameras.size)}
     indices = {i for split in values["splits"].values() for i in split}
-    if len(counts) != 1 or not indices <= set(range(len(cameras))):
+    if len(counts) != 1 or not indices <= set(range(len(cameras))) or not values["splits"]["train"]:
         raise ValueError("splits and cameras do not fit")
     bounds = dict(values["bounds"])
     if bounds["ndc"] is not None:

@@ -136,7 +136,11 @@ def describe(
 
 def _right_half(
     view: View, photo: Image, valid: Mask | None, background: float
-) -> tuple[Image, Image, Mask | None]:
+) -> tuple[
+    UInt8[np.ndarray, "height half 3"],
+    UInt8[np.ndarray, "height half 3"],
+    Bool[np.ndarray, "height half"] | None,
+]:
     """The view, exposed as its photo is, the photo, and its mask: the right half of each."""
     mask = None if valid is None else torch.from_numpy(valid)
     image, seen = (torch.from_numpy(x).float() / 255 for x in (view.image, photo))

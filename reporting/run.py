@@ -240,10 +240,17 @@ def _read_scene(path: Path) -> Scene | None:
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
-    return check_layout(_without_null(path), _METRICS, str(path))
+    metrics = check_layout(_without_null(path), _METRICS, str(path))
+    rows = [metrics.get("mean", {}), *metrics.get("views", [])] if "views" in metrics else []
+    for row in [*rows, metrics.get("mean", _MEAN)]:
+        lacking = [key for key in _MEAN if row.get(key) is None]
+        if lacking:
+            raise UserError(f"{path}: damaged (a view has no {lacking[0]}); evaluate again")
+    return metrics
 
 
 def _without_null(path: Path) -> dict[str, Any]:
+    """The object of a file, without the keys at its top that have no value."""
     return {key: value for key, value in read_object(path).items() if value is not None}
 
 

@@ -124,9 +124,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
             scene = Scene.from_dict(content["scene"])
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        options, recipe = content.get("hyper_parameters"), content.get("recipe")
-        check_layout(options, {str: object}, f"{path}: hyper_parameters")
-        check_layout(recipe or {}, {str: object}, f"{path}: recipe")
+        any_values = {str: object}
+        options = check_layout(
+            content.get("hyper_parameters"), any_values, f"{path}: hyper_parameters"
+        )
+        recipe = content.get("recipe")
+        check_layout({} if recipe is None else recipe, any_values, f"{path}: recipe")
         return Checkpoint(options, scene, weights, "loops" in content, False, recipe)
     kept = content.get("hparams", content.get("hyper_parameters", {}))
     options = dict(kept) if isinstance(kept, dict) else dict(getattr(kept, "__dict__", {}))

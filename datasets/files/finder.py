@@ -39,7 +39,9 @@ class Finder:
 
     def is_exact(self, name: object) -> bool:
         """Whether the photo is where the name says, and needs no search."""
-        return isinstance(name, str) and self._as_named(name) is not None
+        if not isinstance(name, str):
+            return False
+        return self._ending_added(self.root / Path(name.replace("\\", "/"))) is not None
 
     def find_mask(self, name: object) -> Path | None:
         """A mask where its name says, or with the name's ending in another case."""
@@ -51,13 +53,21 @@ class Finder:
     def _as_named(self, name: str) -> Path | None:
         given = Path(name.replace("\\", "/"))
         for base in (self.root / given, self.root / "images" / given.name, self.root / given.name):
-            if is_file(base):
-                return base
-            for ending in ENDINGS:
-                for spelling in (ending, ending.upper()):
-                    named = base.with_name(base.name + spelling) if base.name else base
-                    if is_file(named):
-                        return named
+            found = self._ending_added(base)
+            if found is not None:
+                return found
+        return None
+
+    @staticmethod
+    def _ending_added(base: Path) -> Path | None:
+        """The file of this path, or of this path and an ending."""
+        if is_file(base) or not base.name:
+            return base if base.name else None
+        for ending in ENDINGS:
+            for spelling in (ending, ending.upper()):
+                named = base.with_name(base.name + spelling)
+                if is_file(named):
+                    return named
         return None
 
     def _elsewhere(self, given: PurePosixPath) -> Path | None:

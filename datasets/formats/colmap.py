@@ -41,10 +41,7 @@ def load_colmap(config: SceneConfig) -> Scene:
     photos = _photos(_photo_folder(root, folder), root, [image.name for image in images])
     names = [image.name for image in images]
     poses = check_poses(camera_to_world(images), names, str(folder))
-    if model.num_points3D() == 0 and config.near is not None and config.far is not None:
-        near, far = config.near, config.far
-    else:
-        near, far = _range(model, images, folder)
+    near, far = _range(model, images, folder, config)
     cameras = [model.cameras[image.camera_id] for image in images]
     views = [
         _view(root, image.name, camera, photo, folder)
@@ -62,11 +59,16 @@ def load_colmap(config: SceneConfig) -> Scene:
     )
 
 
-def _range(model: Any, images: list[Any], folder: Path) -> tuple[float, float]:
-    """Near and far for all cameras; a stray camera or two does not decide."""
+def _range(model: Any, images: list[Any], folder: Path, config: SceneConfig) -> tuple[float, float]:
+    """Near and far for all cameras; a stray camera or two does not decide.
+
+    Where no point tells, --near and --far do.
+    """
     try:
         bounds = depth_bounds(model, images)
     except UserError as error:
+        if config.near and config.far:
+            return config.near, config.far
         raise UserError(f"{folder}: {error}") from error
     near, far = np.percentile(bounds[:, 0], 2), np.percentile(bounds[:, 1], 98)
     if not 0 < near < far:

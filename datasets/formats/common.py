@@ -185,12 +185,13 @@ def tell_sizes(
     Undistorted copies are a little smaller, or of another shape; scaling their intrinsics from
     those of the originals is not right.
     """
-    for (wide, high), size in zip(declared, sizes, strict=True):
+    for (wide, high), size in sorted(set(zip(declared, sizes, strict=True))):
         short, long = sorted(size)
         declared_short, declared_long = sorted((wide, high))
         x, y = declared_short / short, declared_long / long
         rounding = 1.5 * max(x, 1) / short
-        nearly_the_same = 0.9 < x < 1.1 and max(abs(declared_short - short), abs(y - 1)) > 1
+        off = max(abs(declared_short - short), abs(declared_long - long))
+        nearly_the_same = 0.9 < x < 1.1 and off > 1
         if abs(x / y - 1) > rounding or nearly_the_same:
             print(
                 f"{name}: poses are for photos of {wide:g} x {high:g}, the photos are {size[0]} x "

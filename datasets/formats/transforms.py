@@ -132,10 +132,16 @@ def read_views(meta: dict[str, Any], path: Path) -> list[View]:
             f"{f' (images/ has {some(there)})' if there else ''}; add them or take their frames out"
         )
     found = [photo for photo in photos if photo is not None]
-    owners: dict[Path, Any] = {}
+    owners: dict[Path, set[str]] = {}
     for name, photo in zip(named, found, strict=True):
-        if owners.setdefault(photo, name) != name and not finder.is_exact(name):
-            raise UserError(f"{path}: {shown(name)} is missing (its name fits {photo} alone)")
+        owners.setdefault(photo, set()).add(str(name))
+    for photo, names in owners.items():
+        elsewhere = [name for name in sorted(names) if not finder.is_exact(name)]
+        if len(names) > 1 and elsewhere:
+            raise UserError(
+                f"{path}: {shown(elsewhere[0])} is missing ({photo}, whose name fits, is taken by "
+                "another frame)"
+            )
     return [
         _read_view(meta, frame, photo, path, finder)
         for frame, photo in zip(meta["frames"], found, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from datasets.files.text import is_file
+from datasets.files.text import is_file, is_folder
 from datasets.sparse.binary import read_binary
 from datasets.sparse.observations import SparseObservations
 from datasets.sparse.records import Damaged
@@ -38,10 +38,20 @@ _SAME = 5e-3
 def model_folders(root: Path) -> list[Path]:
     """The folders with a sparse model, where tools put them: root, sparse/0, colmap_sparse, ..."""
     names = ("sparse", "colmap/sparse", "colmap_sparse", "colmap", "dense", "dense/sparse")
-    places = [root, *(root / name for name in names)]
-    numbered = [place / str(number) for place in places for number in range(50)]
-    undistorted = [root / "dense" / str(number) / "sparse" for number in range(50)]
+    places = [place for place in (root, *(root / name for name in names)) if is_folder(place)]
+    numbered = [folder for place in places for folder in _numbered(place)]
+    undistorted = [folder / "sparse" for folder in _numbered(root / "dense")]
     return [place for place in [*places, *numbered, *undistorted] if _has_model(place)]
+
+
+def _numbered(place: Path) -> list[Path]:
+    """The folders 0, 1, ... of a place, in the order of their numbers."""
+    if not is_folder(place):
+        return []
+    return sorted(
+        (path for path in place.iterdir() if path.name.isdecimal() and is_folder(path)),
+        key=lambda path: (int(path.name), path.name),
+    )
 
 
 def read_model(root: Path, tell: bool = True) -> pycolmap.Reconstruction:
@@ -97,7 +107,7 @@ def read_one(folder: Path) -> pycolmap.Reconstruction:
             return pycolmap.Reconstruction(place)
     except Damaged as error:
         raise UserError(f"{folder}: not a readable COLMAP model ({error})") from error
-    except RuntimeError as error:  # what pycolmap raises where a check of its own fails
+    except (RuntimeError, ValueError) as error:  # a check of pycolmap's own fails
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{folder}: not a readable COLMAP model ({reason})") from error
     finally:
@@ -145,14 +155,14 @@ def observations(
     }
     if not good:
         return None
-    numbers = np.array(sorted(good), dtype=np.int64)
+    numbers = np.array(sorted(good), dtype=np.uint64)
     places = np.array([good[number] for number in numbers.tolist()])
     inverse = np.linalg.inv(to_input)
     places = places @ inverse[:3, :3].T + inverse[:3, 3]
     cameras, rows = [], []
     for camera, image in enumerate(images):
         ids = (point.point3D_id for point in image.get_observation_points2D())
-        seen = np.fromiter(ids, dtype=np.int64)
+        seen = np.fromiter(ids, dtype=np.uint64)
         row = np.searchsorted(numbers, seen).clip(max=len(numbers) - 1)
         rows.append(row[numbers[row] == seen])
         cameras.append(np.full(len(rows[-1]), camera))

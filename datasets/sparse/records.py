@@ -101,21 +101,26 @@ class Records:
         return self
 
     def _check_tracks(self) -> None:
-        """Leave out of the tracks what no image has."""
+        """Leave out of the tracks what the images do not say too."""
         if not self.points:
             return
-        counts = {image.id: len(image.points) for image in self.images}
-        ids = np.array(sorted(counts), dtype=np.uint32)
-        limit = np.array([counts[number] for number in ids.tolist()], dtype=np.int64)
+        images = sorted(self.images, key=lambda image: image.id)
+        ids = np.array([image.id for image in images], dtype=np.uint32)
+        count = np.array([len(image.points) for image in images], dtype=np.int64)
         every = np.concatenate([point.track for point in self.points])
-        row = np.searchsorted(ids, every["image"]).clip(max=max(0, len(ids) - 1))
-        if len(ids) == 0:
-            kept = np.zeros(len(every), dtype=bool)
+        lengths = [len(point.track) for point in self.points]
+        number = np.repeat(np.array([p.id for p in self.points], dtype=np.uint64), lengths)
+        if images and count.any():
+            row = np.searchsorted(ids, every["image"]).clip(max=len(ids) - 1)
+            kept = (ids[row] == every["image"]) & (every["index"] < count[row])
+            seen = np.concatenate([image.points["point"] for image in images])
+            place = (np.cumsum(count) - count)[row] + every["index"]
+            kept &= seen[np.where(kept, place, 0)] == number
         else:
-            kept = (ids[row] == every["image"]) & (every["index"] < limit[row])
+            kept = np.zeros(len(every), dtype=bool)
         if kept.all():
             return
-        ends = np.cumsum([len(point.track) for point in self.points])
+        ends = np.cumsum(lengths)
         for point, end in zip(self.points, ends.tolist(), strict=True):
             start = end - len(point.track)
             point.track = every[start:end][kept[start:end]]

@@ -19,6 +19,8 @@ from .visibility import largest_weights, most_visible
 
 # What a page has beside the field's bytes.
 _OVERHEAD = 200_000
+# Photos, and rays of each, that tell whether there is anything to show.
+_LOOKED_AT, _LOOKED_AT_RAYS = 6, 2000
 # Features may have so few levels before cells are left out.
 LEVELS = (256, 128, 64)
 
@@ -37,7 +39,15 @@ class Packed:
 
 def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float) -> Packed:
     """The field in so many megabytes: with fewer levels of colour, then without the cells that
-    show least."""
+    show least.
+
+    Raises:
+        UserError: nothing in the field is visible, or hardly any of it would fit.
+    """
+    some = photos[:: 1 + len(photos) // _LOOKED_AT]
+    seen = largest_weights(field, some, scene.bounds, _LOOKED_AT_RAYS)
+    if not bool((seen > field.recipe.prune_threshold).any()):
+        raise UserError(f"there is nothing in {scene.name} that a photo's camera would show")
     limit = (most_megabytes * 1e6 - _OVERHEAD) * 3 / 4  # base64 takes four bytes for three
     packed = None
     if len(bricks_of(field.grid.mask).positions) <= MOST_BRICKS:
@@ -46,8 +56,6 @@ def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float)
             if len(packed.content) <= limit:
                 return packed
     weights = largest_weights(field, photos, scene.bounds)
-    if float(weights.max()) < field.recipe.weight_threshold:
-        raise UserError(f"there is nothing in {scene.name} that a photo's camera would show")
     share = 1.0
     for _ in range(12):
         # Fewer cells share fewer corners: a little less than in proportion.

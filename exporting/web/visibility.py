@@ -14,21 +14,24 @@ from models.voxels.grid import VoxelGrid
 from models.voxels.integral.autograd import MarchConfig
 from models.voxels.integral.march import march_grid
 
-# Rays through each photo are so many at most.
 _RAYS_A_PHOTO = 60_000
 _MOST_RAYS = 3_000_000
 
 
 @torch.no_grad()
 def largest_weights(
-    field: VoxelField, cameras: Cameras, bounds: Bounds
+    field: VoxelField, cameras: Cameras, bounds: Bounds, rays_a_photo: int = _RAYS_A_PHOTO
 ) -> Float[Tensor, "occupied"]:
-    """The largest weight that each cell has in a ray of the cameras."""
+    """The largest weight that each cell has in a ray of the cameras.
+
+    Args:
+        rays_a_photo: so many at most, evenly over the picture.
+    """
     grid, recipe = field.grid, field.recipe
     tables = field.density_table.detach(), field.feature_table.detach()
     config = MarchConfig(step=recipe.step, weight_threshold=2.0)  # above any weight: no features
     largest = torch.zeros(len(grid), device=tables[0].device)
-    wanted = min(_RAYS_A_PHOTO, _MOST_RAYS // max(1, len(cameras)))
+    wanted = min(rays_a_photo, _MOST_RAYS // max(1, len(cameras)))
     for index in range(len(cameras)):
         pixels = int(cameras.size[index].prod())
         stride = max(1, round((pixels / wanted) ** 0.5))

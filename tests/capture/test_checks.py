@@ -122,11 +122,11 @@ def random_similarity(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("kind", ["360", "forward-facing"])
+@pytest.mark.parametrize("kind", ["surround", "forward-facing"])
 def test_a_turned_scene_is_put_upright(seed, kind):
     """Whatever frame the solver chose, +z is up again, and the subject at the origin."""
     generator = np.random.default_rng(seed)
-    poses = orbit(15) if kind == "360" else sideways(7)
+    poses = orbit(15) if kind == "surround" else sideways(7)
     floor = np.c_[generator.uniform(-2, 2, (300, 2)), generator.normal(0, 0.002, 300)]
     subject = generator.normal([0, 0, 0.3], 0.2, (200, 3))
     points = np.concatenate([floor, subject])
@@ -136,9 +136,11 @@ def test_a_turned_scene_is_put_upright(seed, kind):
     whole = placement.to_scene @ matrix
     scale = np.cbrt(np.linalg.det(whole[:3, :3]))
     tilt = np.degrees(np.arccos((whole[2, 2] / scale).clip(-1, 1)))
-    assert tilt < (0.2 if kind == "360" else 15)  # cameras that look down a little have no floor
+    assert tilt < (
+        0.2 if kind == "surround" else 15
+    )  # cameras that look down a little have no floor
     centre = -np.linalg.solve(whole[:3, :3], whole[:3, 3])
-    assert np.linalg.norm(centre - [0, 0, 0.3]) < (0.05 if kind == "360" else 0.6)
+    assert np.linalg.norm(centre - [0, 0, 0.3]) < (0.05 if kind == "surround" else 0.6)
     distance = np.linalg.norm(apply(whole, poses)[:, :, 3], axis=1).mean()
     assert distance == pytest.approx(1)
 
@@ -148,7 +150,7 @@ def test_a_look_around_a_room_is_told_apart():
     poses[:, :, [0, 2]] *= -1  # turned to look outwards
     poses[:, :, 3] *= 0.1
     points = np.random.default_rng(0).normal(size=(100, 3)) * 3
-    assert place(poses, points).kind == "outward"
+    assert place(poses, points).kind == "trajectory"
 
 
 def test_no_plane_in_a_cloud():

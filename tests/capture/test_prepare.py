@@ -17,13 +17,12 @@ from PIL import Image
 import prepare
 from capture import pipeline
 from capture.input.photos import load_rgb
-from capture.solve.solve import features, solve
+from capture.solve import features
 from capture.steps import Steps
-from cli import parse
 from datasets import load_scene
 from datasets.config import SceneConfig
 from datasets.sparse.model import read_model, registered, visible_points
-from opt import TrainOptions
+from opt import parse_training
 from tests.capture_scene import (
     COUNT,
     FOCAL,
@@ -51,7 +50,7 @@ def test_poses_are_the_true_ones(solved, name):
 
 def test_scene_is_upright_centred_and_in_scale(solved):
     _, root, _, report = solved
-    assert report["capture"] == "360"
+    assert report["capture"] == "surround"
     assert report["up_from"] == "plane"
     scene = load_scene(SceneConfig(root_dir=str(root), dataset_name="transforms"))
     poses = world_poses(scene)
@@ -197,7 +196,7 @@ def test_global_mapper(solved, tmp_path, monkeypatch):
 def test_a_thorough_try_follows_a_quick_one_that_loses_photos(tmp_path, monkeypatch, capsys):
     poses = sideways(6)
     photos = take_photos(tmp_path / "photos", poses, (320, 240), 320, faces=PLACE)
-    monkeypatch.setattr(solve, "QUICK", replace(solve.QUICK, features=20))
+    monkeypatch.setattr("capture.solve.solve.QUICK", replace(features.QUICK, features=20))
     report = run(photos, tmp_path / "scene")
     assert "trying again" in capsys.readouterr().out
     assert report["solver"]["try"] == "thorough"
@@ -264,7 +263,7 @@ def test_the_command_that_it_advises_trains_the_fast_field(solved, monkeypatch, 
     _, _, script, *words = shlex.split(last)
     assert last.startswith("next: python train.py ")
     assert script == "train.py"
-    options = parse(TrainOptions, words)
+    options = parse_training(words)
     assert (options.model, options.root_dir) == ("voxels", str(root))
     assert options.exp_name == root.name
     assert options.max_time is not None

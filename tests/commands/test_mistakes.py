@@ -12,7 +12,8 @@ import torch
 
 from errors import UserError, explain, run_command
 from tests.conftest import ROOT
-from tests.helpers.commands import TINY, run
+from tests.helpers.commands import TINY
+from tests.helpers.runs import command
 from tests.scenes import write_blender, write_npz
 
 
@@ -30,7 +31,7 @@ from tests.scenes import write_blender, write_npz
         ("train.py", ["--root_dir", "ball", "--ckpt_path", "none.ckpt"], "no such checkpoint"),
         ("eval.py", [], "--ckpt_path"),
         ("eval.py", ["--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
-        ("eval.py", ["--ckpt_path", "a", "--fps", "500"], "--fps must be at most 50"),
+        ("eval.py", ["--ckpt_path", "a", "--fps", "500"], "--fps must be at most 120"),
         ("eval.py", ["--ckpt_path", "a", "--split", "test", "--path", "orbit"], "--split path"),
     ],
 )
@@ -84,15 +85,15 @@ def test_no_space_left_leaves_nothing_half_written(tmp_path):
 def test_poses_without_photos_give_a_video_without_metrics(tmp_path):
     write_npz(tmp_path / "ball.npz")
     args = ["--root_dir", "ball.npz", "--dataset_name", "npz", "--max_steps", "2"]
-    run(tmp_path, "train.py", *args, *TINY)
+    command(tmp_path, "train", *args, *TINY)
     checkpoint = ("--ckpt_path", "ckpts/exp/last.ckpt")
-    run(tmp_path, "eval.py", *checkpoint)
+    command(tmp_path, "eval", *checkpoint, "--split", "test")
     results = tmp_path / "results/npz/ball"
-    assert (results / "ball.gif").is_file()
-    assert len(list(results.glob("0*.png"))) == 3
-    assert not (results / "metrics.json").exists()
-    run(tmp_path, "eval.py", *checkpoint, "--split", "val")
-    assert (results / "metrics.json").is_file()
+    assert (results / "test/ball.gif").is_file()
+    assert len(list((results / "test").glob("0*.png"))) == 3
+    assert not (results / "test/metrics.json").exists()
+    command(tmp_path, "eval", *checkpoint, "--split", "val")
+    assert (results / "val/metrics.json").is_file()
 
 
 def test_only_what_a_user_can_mend_is_explained():

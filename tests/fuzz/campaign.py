@@ -74,7 +74,7 @@ class Campaign:
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )
         self._rest = b""
-        if self._answer(120) != "ready":
+        if self._answer(300) != "ready":
             raise RuntimeError("the fuzzer's process does not start: python -m tests.fuzz.worker")
 
     def _answer(self, seconds: float) -> str | None:

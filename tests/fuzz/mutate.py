@@ -12,7 +12,21 @@ import numpy as np
 SPECIAL: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e-30, 1e-310, 1e30, -1e30, 1e308, -1e308),
     *(2**31, 2**63, 2**64 - 1, -(2**63), 10**400, float("nan"), float("inf"), float("-inf")),
-    *("", "x", "1", "nan", "-1e999", "../..", "/", ".", "a\0b", "\ud800", "é" * 300, "a\nb", "%s{}"),
+    *(
+        "",
+        "x",
+        "1",
+        "nan",
+        "-1e999",
+        "../..",
+        "/",
+        ".",
+        "a\0b",
+        "\ud800",
+        "é" * 300,
+        "a\nb",
+        "%s{}",
+    ),
     *([], {}, [[]], [1], [None], [[1, 2], [3]], {"a": 1}, [[0.0] * 4] * 4, [[1e300] * 4] * 4),
     *([[float("nan")] * 4] * 4, [0] * 1000, "a" * 5000, 3.0, 4.5, 100.0, 1e6, -100.0, 1e15),
 ]
@@ -31,7 +45,9 @@ def mutate_bytes(content: bytes, rng: random.Random) -> bytes:
         elif kind == 1 and data:
             data[place] = rng.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF, rng.randrange(256)))
         elif kind == 2:
-            number = rng.choice((0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1, rng.randrange(2**32)))
+            number = rng.choice(
+                (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1, rng.randrange(2**32))
+            )
             width = rng.choice((2, 4, 8))
             data[place : place + width] = (number % 2 ** (8 * width)).to_bytes(width, "little")
         elif kind == 3:
@@ -71,7 +87,7 @@ def mutate_value(value: Any, rng: random.Random) -> Any:
             holder[key] = [holder[key]]
         elif kind == 8 and isinstance(holder, list):
             holder.insert(key, copy.deepcopy(holder[key]))
-        elif isinstance(holder[key], int | float):
+        elif isinstance(holder[key], float):
             holder[key] = holder[key] * rng.choice((-1, 0, 1e-3, 1e3, 1e9, 1e200))
         else:
             other, its_key = _pick(value, rng)
@@ -88,7 +104,8 @@ def _pick(value: list[Any], rng: random.Random) -> tuple[Any, Any]:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
         key = rng.choice(keys)
         inner = holder[key]
-        if not isinstance(inner, dict | list) or not inner or rng.random() < 0.15:
+        whole = 0.02 if holder is value else 0.1
+        if not isinstance(inner, dict | list) or not inner or rng.random() < whole:
             return holder, key
         holder = inner
 

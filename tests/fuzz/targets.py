@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import random
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.readers import read_checkpoint_file, read_log_files, read_path_file, read_run
-from tests.fuzz.readers import read_scene, read_steps
+from tests.fuzz import files, readers
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
-from tests.fuzz import files
 
 Mutate = Callable[[bytes, random.Random], bytes]
 
@@ -23,28 +24,31 @@ class Target:
         make: writes valid files into a folder; each of several is as likely.
         mutate: the damage, by the ending of a file's name.
         read: what must end in finite numbers, or raise UserError.
-        only: parts of the names of the files that are damaged; all by default.
+        only: part of the names of the files that are damaged; all by default.
         cases: in `make test`.
     """
 
     name: str
-    make: list[Callable[[Path], object]]
+    make: Sequence[Callable[[Path], object]]
     mutate: dict[str, Mutate]
     read: Callable[[Path, random.Random], None]
-    only: tuple[str, ...] = ("",)
+    only: str = ""
     cases: int = 200
     _valid: list[dict[str, bytes]] = field(default_factory=list)
 
     def prepare(self) -> None:
+        """Make the valid files, and read each once: what is imported then takes time."""
         self._valid = [files.slurp(make) for make in self.make]
+        for valid in self._valid:
+            with tempfile.TemporaryDirectory() as place, redirect_stdout(io.StringIO()):
+                _write(Path(place), valid)
+                self.read(Path(place), random.Random(0))
 
     def damage(self, root: Path, rng: random.Random) -> list[str]:
         """Write the files into `root`, one or two of them damaged; the names of all."""
         valid = dict(rng.choice(self._valid))
-        for name, content in valid.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(content)
-        able = [n for n in valid if Path(n).suffix in self.mutate and any(o in n for o in self.only)]
+        _write(root, valid)
+        able = [name for name in valid if Path(name).suffix in self.mutate and self.only in name]
         for name in rng.sample(able, rng.choice((1, 1, 1, min(2, len(able))))):
             if rng.random() < 0.01:
                 (root / name).unlink()
@@ -54,29 +58,62 @@ class Target:
         return list(valid)
 
 
-_IMAGES: dict[str, Mutate] = dict.fromkeys((".png", ".jpg", ".webp", ".tif", ".bmp"), mutate_bytes)
+def _write(root: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
 
-TARGETS = {
-    target.name: target
-    for target in (
-        Target(
-            "transforms",
-            [files.transforms, files.transforms_fisheye, files.transforms_per_frame],
-            {".json": mutate_json},
-            read_scene("transforms"),
-            cases=500,
-        ),
-        Target("blender", [files.blender], {".json": mutate_json}, read_scene("blender"), cases=300),
-        Target("llff", [files.llff, files.llff_forward], {".npy": files.mutate_npy}, read_scene("llff"), cases=400),
-        Target("npz", [files.npz], {".npz": files.mutate_npz}, read_scene("npz"), cases=400),
-        Target("colmap_text", [files.colmap_text], {".txt": mutate_text}, read_scene("colmap"), cases=300),
-        Target("colmap_binary", [files.colmap_binary], {".bin": mutate_bytes}, read_scene("colmap"), cases=400),
-        Target("photos", [files.photos], _IMAGES, read_scene("transforms"), ("images",), cases=400),
-        Target("masks", [files.transforms, files.cut_out], {".png": files.mutate_mask}, read_scene("transforms"), ("mask",)),
-        Target("checkpoint", [files.checkpoint, files.nerf_pl], {".ckpt": files.mutate_checkpoint}, read_checkpoint_file, cases=300),
-        Target("path", [files.path_nerfstudio, files.path_transforms], {".json": mutate_json}, read_path_file, cases=300),
-        Target("events", [files.events], {"": mutate_bytes}, read_log_files),
-        Target("run", [files.run], {".json": mutate_json, ".png": mutate_bytes}, read_run),
-        Target("steps", [files.steps], {".json": mutate_json}, read_steps),
-    )
-}
+
+_JSON: dict[str, Mutate] = {".json": mutate_json}
+_IMAGES: dict[str, Mutate] = dict.fromkeys((".png", ".jpg", ".webp", ".tif", ".bmp"), mutate_bytes)
+_TRANSFORMS = [files.transforms, files.transforms_fisheye, files.transforms_per_frame]
+_MASKED = [files.transforms, files.cut_out]
+
+_all = (
+    Target("transforms", _TRANSFORMS, _JSON, readers.read_scene("transforms"), cases=500),
+    Target("blender", [files.blender], _JSON, readers.read_scene("blender"), cases=300),
+    Target(
+        "llff",
+        [files.llff, files.llff_forward],
+        {".npy": files.mutate_npy},
+        readers.read_scene("llff"),
+        cases=400,
+    ),
+    Target("npz", [files.npz], {".npz": files.mutate_npz}, readers.read_scene("npz"), cases=400),
+    Target(
+        "colmap_text",
+        [files.colmap_text],
+        {".txt": mutate_text},
+        readers.read_scene("colmap"),
+        cases=300,
+    ),
+    Target(
+        "colmap_binary",
+        [files.colmap_binary],
+        {".bin": mutate_bytes},
+        readers.read_scene("colmap"),
+        cases=400,
+    ),
+    Target(
+        "photos", [files.photos], _IMAGES, readers.read_scene("transforms"), "images", cases=400
+    ),
+    Target("masks", _MASKED, {".png": files.mutate_mask}, readers.read_scene("transforms"), "mask"),
+    Target(
+        "checkpoint",
+        [files.checkpoint, files.nerf_pl],
+        {".ckpt": files.mutate_checkpoint},
+        readers.read_checkpoint_file,
+        cases=300,
+    ),
+    Target(
+        "path",
+        [files.path_nerfstudio, files.path_transforms],
+        _JSON,
+        readers.read_path_file,
+        cases=300,
+    ),
+    Target("events", [files.events], {".host": mutate_bytes}, readers.read_log_files),
+    Target("run", [files.run], {**_JSON, ".png": mutate_bytes}, readers.read_run),
+    Target("steps", [files.steps], _JSON, readers.read_steps),
+)
+TARGETS = {target.name: target for target in _all}

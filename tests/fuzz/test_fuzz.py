@@ -23,4 +23,5 @@ def test_damaged_files_end_in_finite_numbers_or_in_one_line(campaign, name):
     )
     # The damage is neither always harmless nor always deadly, or little is tested.
     assert result.counts["value"] > 0
-    assert result.counts["line"] > 0 or name == "steps"
+    # TensorBoard passes over what is damaged; a step whose result is damaged runs again.
+    assert result.counts["line"] > 0 or name in ("events", "steps")

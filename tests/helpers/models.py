@@ -16,7 +16,7 @@ from opt import TrainOptions, from_dict
 SMALL_NERF = {"netdepth": 2, "netwidth": 16, "netskip": 1}
 
 
-def options_of(model: str = "nerf", **values: Any) -> TrainOptions:
+def options_of(model: Any = "nerf", **values: Any) -> TrainOptions:
     """Options of the training, and of the model itself, by name."""
     return from_dict(TrainOptions, {"model": model, **values})
 

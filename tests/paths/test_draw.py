@@ -18,12 +18,13 @@ def test_a_path_is_drawn_from_two_sides(tmp_path):
     figure = draw_path(path, photos, UP, points)
     assert [axes.get_title() for axes in figure.axes] == ["from above", "from the side"]
     above, side = figure.axes
-    loop = above.lines[0].get_xydata()
+    loop = np.asarray(above.lines[0].get_xydata())
     assert len(loop) == 31
     np.testing.assert_allclose(loop[0], loop[-1])
     # The cameras look along +y: that is up in the picture from above, and +x to the right.
     frames = path.cameras.c2w[:, :, 3].double().numpy()
     np.testing.assert_allclose(loop[:-1], frames[:, :2], atol=0.15)
-    np.testing.assert_allclose(side.lines[0].get_xydata()[:-1, 1], frames[:, 2], atol=1e-5)
+    heights = np.asarray(side.lines[0].get_xydata())[:-1, 1]
+    np.testing.assert_allclose(heights, frames[:, 2], atol=1e-5)
     figure.savefig(tmp_path / "path.png")
     assert (tmp_path / "path.png").stat().st_size > 5000

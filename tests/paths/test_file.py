@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,10 +58,12 @@ def test_the_file_is_nerfstudios_in_the_inputs_coordinates(scene):
 def test_a_file_is_in_the_inputs_coordinates(scene, tmp_path, form):
     wanted = ring(np.array([0.0, 40, 80]), 20.0, 5.0)
     matrices = [np.vstack([pose, [0, 0, 0, 1]]) for pose in wanted]
+    content: dict[str, Any]
     if form == "transforms":
         content = {"frames": [{"transform_matrix": m.tolist()} for m in matrices]}
     else:
-        content = {"camera_path": [{"camera_to_world": m.reshape(-1).tolist()} for m in matrices]}
+        listed = [{"camera_to_world": m.reshape(-1).tolist()} for m in matrices]
+        content = {"camera_path": listed}
     cameras = read(scene, content, tmp_path)
     poses = cameras.c2w.double().numpy()
     np.testing.assert_allclose(apply(TO_INPUT, poses), wanted, atol=1e-5)
@@ -69,7 +72,7 @@ def test_a_file_is_in_the_inputs_coordinates(scene, tmp_path, form):
 
 def test_a_files_own_lens_is_kept(scene, tmp_path):
     matrix = np.eye(4).reshape(-1).tolist()
-    content = {"camera_path": [{"camera_to_world": matrix, "fov": 90.0}]}
+    content: dict[str, Any] = {"camera_path": [{"camera_to_world": matrix, "fov": 90.0}]}
     cameras = read(scene, content, tmp_path)
     assert cameras.intrinsics[0].tolist() == pytest.approx([320, 320, 240, 320])
     content |= {"render_width": 800, "render_height": 400}

@@ -276,7 +276,11 @@ def test_a_pillar_between_the_photos_is_flown_around():
     distance = np.where(np.arange(len(azimuth)) % 2, 2.5, 3.7)
     scene = scene_of(ring(azimuth, 10.0, distance))
     pillar = 3.1 * np.array([0, np.cos(np.radians(10)), np.sin(np.radians(10))])
-    surfaces = [sphere((0, 0, 0), 0.6), sphere(pillar, 0.3), plane((0, 0, -0.6), (0, 0, 1))]
+    surfaces = [
+        sphere((0, 0, 0), 0.6),
+        sphere(pillar.tolist(), 0.3),
+        plane((0, 0, -0.6), (0, 0, 1)),
+    ]
     depth = depth_of(*surfaces, sphere((0, 0, 0), 20.0))
 
     def room(path: CameraPath) -> float:

@@ -24,7 +24,11 @@ def test_preset_gives_way_to_flags(monkeypatch):
     words = ["--preset", "cs180", "--batch_size", "30000", "--root_dir", "x"]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     options = train.read_options()
-    assert (options.batch_size, options.N_samples, options.N_importance) == (30000, 64, 0)
+    assert (options.batch_size, options.config.N_samples, options.config.N_importance) == (
+        30000,
+        64,
+        0,
+    )
     assert (options.near, options.far, options.lr, options.optimizer) == (2.0, 6.0, 5e-4, "adam")
     assert (options.val_every_steps, options.val_views, options.val_rays) == (50, 6, 0)
 
@@ -55,8 +59,8 @@ def run_folder(tmp_path_factory) -> Path:
 
 def test_snapshots_and_gifs(run_folder: Path):
     names = [path.name for path in sorted((run_folder / "snapshots").iterdir())]
-    assert names == ["step_000000.png", "step_000020.png", "step_000040.png"]
-    assert Image.open(run_folder / "snapshots" / names[0]).size == (16, 16)
+    assert names == ["photo.png", "step_000000.png", "step_000020.png", "step_000040.png"]
+    assert Image.open(run_folder / "snapshots" / names[1]).size == (16, 16)
     assert Image.open(run_folder / "strip.png").width > 300
     for name in ("novel_views.gif", "depth_ramp.gif"):
         gif = Image.open(run_folder / name)

@@ -13,17 +13,14 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from benchmarks.changing_light import relight
-from cli import to_dict
 from datasets import load_scene
 from datasets.config import SceneConfig
 from datasets.loaders.view_loader import ViewLoader
 from errors import UserError
-from models import build_fields, build_renderer
-from models.appearance.exposure import (
-    Appearance,
-)
-from opt import TrainOptions
-from tests.helpers.commands import TINY, run
+from models.appearance.exposure import Appearance
+from tests.helpers.commands import TINY
+from tests.helpers.models import SMALL_NERF, build
+from tests.helpers.runs import command
 from tests.scenes import write_blender
 from train import NeRFSystem
 
@@ -40,22 +37,11 @@ def relit(tmp_path_factory):
         image[..., :3] = 90 + 60 * np.sin(6 * normal)
         Image.fromarray(image).save(path)
     relight(folder / "ball", folder / "lit", seed=1)
-    run(
-        *(folder, "train.py", "--root_dir", "lit", "--exp_name", "lit", "--max_steps", "800"),
+    command(
+        *(folder, "train", "--root_dir", "lit", "--exp_name", "lit", "--max_steps", "800"),
         *(*TINY, "--val_every_steps", "800", "--lr", "2e-3", "--encode_appearance"),
-        *(
-            "--N_importance",
-            "0",
-            "--N_samples",
-            "24",
-            "--netwidth",
-            "32",
-            "--no_restart",
-            "--N_emb_xyz",
-            "5",
-            "--decay_step",
-            "100",
-        ),
+        *("--N_importance", "0", "--N_samples", "24", "--netwidth", "32", "--no_restart"),
+        *("--N_emb_xyz", "5", "--decay_step", "100"),
     )
     return folder, json.loads((folder / "lit/changing_light.json").read_text())["gains"]
 
@@ -87,8 +73,8 @@ def test_training_recovers_the_relative_exposures(relit):
 
 def test_evaluation_measures_right_halves_and_says_so(relit):
     folder, _ = relit
-    run(folder, "eval.py", "--ckpt_path", "ckpts/lit/last.ckpt")
-    results = folder / "results/blender/lit"
+    command(folder, "eval", "--ckpt_path", "ckpts/lit/last.ckpt", "--split", "test")
+    results = folder / "results/blender/lit/test"
     report = json.loads((results / "metrics.json").read_text())
     assert "fitted on the photo's left half" in report["protocol"]
     assert "published" not in report
@@ -98,33 +84,19 @@ def test_evaluation_measures_right_halves_and_says_so(relit):
     photo = photo[..., :3] * photo[..., 3:] / 255 + 255 - photo[..., 3:]
     whole = -10 * np.log10((((saved - photo) / 255) ** 2).mean())
     assert report["views"][0]["psnr"] > whole  # the light of this photo is not the mean
-    run(
-        folder,
-        "eval.py",
-        "--ckpt_path",
-        "ckpts/lit/last.ckpt",
-        "--path",
-        "orbit",
-        "--n_frames",
-        "2",
-    )
 
 
 def test_run_resumes_and_other_photos_are_refused(relit):
     folder, _ = relit
-    run(folder, "train.py", "--ckpt_path", "ckpts/lit/last.ckpt", "--max_steps", "802")
+    command(folder, "train", "--ckpt_path", "ckpts/lit/last.ckpt", "--max_steps", "802")
     state = torch.load(folder / "ckpts/lit/last.ckpt", weights_only=True)
     assert state["global_step"] == 802
     write_blender(folder / "fewer", train=5)
     other = ["--ckpt_path", "ckpts/lit/last.ckpt", "--root_dir", "fewer", "--exp_name", "fewer"]
-    error = run(folder, "train.py", *other, "--max_steps", "3", code=2).stderr
-    assert "appearance.log_gain (16, 3) does not fit" in error
-    assert (
-        "training starts at step 0"
-        in run(
-            *(folder, "train.py", *other, "--max_steps", "3", "--prefixes_to_ignore", "appearance"),
-        ).stdout
-    )
+    with pytest.raises(UserError, match=r"appearance\.log_gain \(16, 3\) does not fit"):
+        command(folder, "train", *other, "--max_steps", "3")
+    flags = ("--max_steps", "3", "--prefixes_to_ignore", "appearance")
+    assert "training starts at step 0" in command(folder, "train", *other, *flags)
 
 
 def test_mistakes_end_in_one_line(tmp_path: Path):
@@ -166,10 +138,10 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
     assert coarse.valid is not None
     assert len(coarse.valid) == len(coarse.rgbs)
 
-    train = TrainOptions(netdepth=2, netwidth=8, netskip=1, N_samples=4, N_importance=0)
-    system = NeRFSystem(**to_dict(replace(train, encode_appearance=True)))
+    few = {"N_samples": 4, "N_importance": 0, "encode_appearance": True}
+    system = NeRFSystem(**SMALL_NERF, **few)
     system.scene, system.appearance, system.val_views = scene, Appearance(1), [0, 1]
-    system.renderer = build_renderer(build_fields(system.options, scene), system.options, scene)
+    _, system.renderer = build(system.options, scene)
     system.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     figures = []
     for spoilt in (0.0, 1.0):

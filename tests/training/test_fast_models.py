@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,11 @@ def trained(folder):
 def test_a_run_learns_and_renders_as_it_validates(folder, trained, model, least):
     checkpoint, output = trained(model)
     assert val_psnr(output) > least
-    printed = command(folder, "eval", "--ckpt_path", checkpoint, "--accelerator", "cpu")
-    assert found(r"PSNR ([\d.]+) dB", printed) > least - 1
-    assert (folder / "results/blender/ball/ball.gif").is_file()
+    args = ("--ckpt_path", checkpoint, "--split", "val", "--accelerator", "cpu")
+    command(folder, "eval", *args, "--out_dir", model)
+    # What training prints at its end is what eval.py measures on the same split.
+    mean = json.loads((folder / model / "val/metrics.json").read_text())["mean"]
+    assert f"val PSNR {mean['psnr']:.2f} dB over all 2 views" in output
 
 
 @pytest.mark.parametrize("model", RUNS)
@@ -90,14 +93,14 @@ def test_the_path_is_rendered_without_the_scene(folder, trained, tmp_path, model
         *(tmp_path, "eval", "--ckpt_path", str(folder / checkpoint), "--accelerator", "cpu"),
         *("--split", "path", "--n_frames", "2", "--img_wh", "12", "12"),
     )
-    assert list(tmp_path.rglob("ball.gif"))
+    assert list(tmp_path.rglob("path/ball.gif"))
 
 
 def test_weights_of_another_model_are_refused(folder, trained):
     checkpoint, _ = trained("voxels")
     with pytest.raises(UserError, match="does not fit the network"):
         command(folder, "train", "--ckpt_path", checkpoint, "--model", "nerf")
-    with pytest.raises(UserError, match="goes with --sampler occupancy"):
+    with pytest.raises(UserError, match="--sampler means nothing with --model voxels"):
         command(folder, "eval", "--ckpt_path", checkpoint, "--sampler", "hierarchical")
 
 
@@ -110,7 +113,7 @@ def test_a_network_of_two_passes_renders_through_occupancy_and_back(folder, trai
         ("ckpts/passes/last.ckpt", "occupancy"),
         (trained("nerf")[0], "hierarchical"),
     ):
-        common = ("--ckpt_path", checkpoint, "--N_samples", "64", "--accelerator", "cpu")
+        common = ("--ckpt_path", checkpoint, "--N_samples", "64", "--split", "test")
         own, changed = (
             found(r"PSNR ([\d.]+) dB", command(folder, "eval", *common, *sampler))
             for sampler in ((), ("--sampler", other))
@@ -145,7 +148,7 @@ def test_a_step_before_random_colours_gives_gradients(folder, options, half):
         assert {x.dtype for x in (output.rgb, output.depth, output.opacity)} == {torch.float32}
         if options.model != "nerf" and default:  # these are clear at first
             behind = (1 - output.opacity[:, None]) * colours
-            assert float((output.rgb - behind).abs().max()) < 0.1
+            assert float((output.rgb - behind).detach().abs().max()) < 0.1
     loss.backward()
     for name, parameter in torch.nn.ModuleDict(fields).named_parameters():
         assert parameter.grad is not None, name

@@ -33,11 +33,24 @@ def run(growing: Growing, system: Any, samples_of_a_ray: Any, steps: range) -> l
     return rays
 
 
+class Stub:
+    """A growing field that does not grow, and wants steps of a size."""
+
+    def __init__(self, step_size: StepSize) -> None:
+        self.step_size = step_size
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return []
+
+    def grow(self, *args: Any) -> list[Any]:
+        return []
+
+
 def a_system(size: StepSize, batch_size: int = 4096) -> Any:
     return Mock(
         spec=LightningModule,
         train_rays=SimpleNamespace(batch_size=batch_size),
-        fields={"nerf_coarse": SimpleNamespace(step_size=size)},
+        fields={"nerf_coarse": Stub(size)},
     )
 
 

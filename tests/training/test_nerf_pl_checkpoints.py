@@ -10,10 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import reference_nerf as reference
+from datasets import load_scene
+from datasets.config import SceneConfig
 from errors import UserError
-from tests.helpers.commands import run
+from eval import choose_splits
+from geometry.rays import image_rays
+from opt import EvalOptions, TrainOptions, from_dict
+from tests.helpers.runs import command
 from tests.scenes import forward_poses, write_blender, write_llff
 from training.checkpoints import read_checkpoint
 
@@ -68,15 +74,10 @@ def test_nerf_pl_checkpoints_load(tmp_path, form):
 
 def test_nerf_pl_checkpoint_renders_as_nerf_pl_would(tmp_path):
     """The command's picture is that of the usual implementation with the same weights."""
-    from PIL import Image
-
-    from datasets import load_scene
-    from geometry.rays import image_rays
-    from opt import SceneConfig
-
     root = write_blender(tmp_path / "ball", size=12)
     save_nerf_pl(tmp_path / "a.ckpt", "old file", N_samples=16, N_importance=8)
-    run(tmp_path, "eval.py", "--ckpt_path", "a.ckpt", "--root_dir", "ball", "--out_dir", "out")
+    args = ("--ckpt_path", "a.ckpt", "--root_dir", "ball", "--split", "test")
+    command(tmp_path, "eval", *args, "--out_dir", "out")
     scene = load_scene(SceneConfig(root_dir=str(root)))
     rays = image_rays(scene.cameras, scene.bounds, scene.splits["test"][1])
     models = []
@@ -89,7 +90,7 @@ def test_nerf_pl_checkpoint_renders_as_nerf_pl_would(tmp_path):
         expected = reference.render(
             *(models, rays.origins, rays.directions, rays.viewdirs, 2.0, 6.0, 16, 8, True)
         )[-1][0]
-    saved = np.asarray(Image.open(tmp_path / "out/001.png")).astype(float)
+    saved = np.asarray(Image.open(tmp_path / "out/test/001.png")).astype(float)
     difference = np.abs(saved - 255 * expected.view(12, 12, 3).numpy())
     assert difference.max() < 1.0
 
@@ -99,16 +100,17 @@ def test_nerf_pl_forward_facing_uses_its_view_directions(tmp_path):
     write_llff(tmp_path / "ball", forward_poses(9), centre=np.array([0.0, 0, -4]), size=(8, 6))
     save_nerf_pl(tmp_path / "a.ckpt", "weights only")
     args = ("--ckpt_path", "a.ckpt", "--root_dir", "ball", "--dataset_name", "llff")
-    run(tmp_path, "eval.py", *args, "--N_samples", "8", "--N_importance", "4", "--out_dir", "out")
-    from eval import choose_views, training_options
-    from opt import EvalOptions
+    few = ("--split", "test", "--N_samples", "8", "--N_importance", "4", "--out_dir", "out")
+    command(tmp_path, "eval", *args, *few)
+    assert len(list((tmp_path / "out/test").glob("0*.png"))) == 2
 
     options = EvalOptions(
         ckpt_path=str(tmp_path / "a.ckpt"), root_dir=str(tmp_path / "ball"), dataset_name="llff"
     )
     checkpoint = read_checkpoint(Path(options.ckpt_path))
-    scene, split = choose_views(options, training_options(options, checkpoint), checkpoint)
-    assert split == "test"
+    trained = options.over(from_dict(TrainOptions, checkpoint.options))
+    scene, splits = choose_splits(options, trained, checkpoint)
+    assert "test" in splits
     assert scene.bounds.warped_viewdirs
 
 

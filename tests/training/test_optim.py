@@ -16,7 +16,7 @@ EPOCH, TOTAL = 10, 100
 def rates(**options) -> list[float]:
     """The learning rate of each step."""
     train = TrainOptions(lr=0.1, num_epochs=10, **options)
-    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], train)
+    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], train, default_lr=1.0)
     scheduler = make_scheduler(optimizer, train, EPOCH, TOTAL)
     out = []
     for _ in range(TOTAL):
@@ -54,7 +54,7 @@ def test_warm_up_rises_to_the_multiple():
 )
 def test_every_optimizer_goes_downhill(name):
     parameter = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = make_optimizer([parameter], TrainOptions(optimizer=name, lr=0.01))
+    optimizer = make_optimizer([parameter], TrainOptions(optimizer=name), default_lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
         parameter.square().sum().backward()

@@ -21,6 +21,7 @@ from geometry.rays import Bounds
 from tests.conftest import ROOT
 from tests.helpers.commands import run, weights
 from tests.helpers.photos import two_photos
+from tests.helpers.runs import val_psnr
 from tests.scenes import write_blender
 from training.distributed.launch import launch
 from training.distributed.processes import average_gradients, local_world_size, rank, world_size
@@ -39,11 +40,14 @@ def folder(tmp_path_factory) -> Path:
     """A scene; a run by one process, and one by two with half its batch each."""
     folder = tmp_path_factory.mktemp("work")
     write_blender(folder / "ball", val=3, test=3)
-    run(folder, "train.py", *STEPS, "--batch_size", "500", "--exp_name", "one")
+    alone = run(folder, "train.py", *STEPS, "--batch_size", "500", "--exp_name", "one")
     two = ("--batch_size", "250", "--num_gpus", "2", "--exp_name", "two")
     output = run(folder, "train.py", *STEPS, *two)
     assert output.stdout.count("10 steps an epoch, on 2 CPU") == 1, output.stdout
     assert output.stdout.count("12 steps in") == 1
+    # The whole split is measured by both together.
+    assert "over all 3 views" in output.stdout
+    assert val_psnr(output.stdout) == pytest.approx(val_psnr(alone.stdout), abs=0.02)
     return folder
 
 
@@ -81,24 +85,25 @@ def test_one_set_of_files_is_written(folder):
 
 def test_evaluation_by_two_processes_is_that_of_one(folder):
     args = ("--ckpt_path", "ckpts/one/last.ckpt", "--accelerator", "cpu", "--save_depth")
-    run(folder, "eval.py", *args, "--out_dir", "by_one")
-    output = run(folder, "eval.py", *args, "--out_dir", "by_two", "--num_gpus", "2").stdout
-    assert output.count("mean over 3 views") == 1
-    names = sorted(
-        str(path.relative_to(folder / "by_one")) for path in (folder / "by_one").rglob("*")
+    run(folder, "eval.py", *args, "--split", "path", "--n_frames", "3", "--out_dir", "planned")
+    for by, gpus in (("by_one", "1"), ("by_two", "2")):
+        common = (*args, "--out_dir", by, "--num_gpus", gpus)
+        output = run(folder, "eval.py", *common, "--split", "test").stdout
+        assert output.count("mean over 3 views") == 1
+        run(folder, "eval.py", *common, "--path", "planned/path/path.json")
+    names, theirs = (
+        sorted(str(path.relative_to(folder / by)) for path in (folder / by).rglob("*"))
+        for by in ("by_one", "by_two")
     )
-    assert names == sorted(
-        str(path.relative_to(folder / "by_two")) for path in (folder / "by_two").rglob("*")
-    )
-    assert {"000.png", "002.png", "depth_001.pfm", "ball.gif", "ball_depth.gif"} <= set(names)
+    assert names == theirs
+    wanted = {"test/000.png", "test/002.png", "test/depth_001.pfm", "path/ball.gif"}
+    assert wanted | {"path/000.png", "path/ball_depth.gif"} <= set(names)
     for name in names:
         if Path(name).suffix in (".png", ".pfm", ".gif"):
-            same = (folder / "by_one" / name).read_bytes() == (
-                folder / "by_two" / name
-            ).read_bytes()
-            assert same, name
+            one, two = ((folder / by / name).read_bytes() for by in ("by_one", "by_two"))
+            assert one == two, name
     reports = [
-        json.loads((folder / by / "metrics.json").read_text()) for by in ("by_one", "by_two")
+        json.loads((folder / by / "test/metrics.json").read_text()) for by in ("by_one", "by_two")
     ]
     for report in reports:
         del report["seconds_per_frame"]

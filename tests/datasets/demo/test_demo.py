@@ -314,10 +314,11 @@ def test_make_demo_s_commands_on_a_tiny_scene(demo, tmp_path):
         assert done.returncode == 0, done.stderr
     results = tmp_path / "results/demo/tiny"
     for name in ("tiny.gif", "tiny_depth.gif"):
-        with Image.open(results / name) as gif:
+        with Image.open(results / "preview" / name) as gif:
             assert gif.size == (SIZE, SIZE)
-            assert sum(1 for _ in ImageSequence.Iterator(gif)) == TEST
+            assert sum(1 for _ in ImageSequence.Iterator(gif)) == 48
+    assert len(list((results / "test").glob("0*.png"))) == TEST
     # White behind a still life in its middle, even after so few steps.
-    image = np.asarray(Image.open(results / "000.png")).astype(int)
+    image = np.asarray(Image.open(results / "test/000.png")).astype(int)
     assert image[:4].min() > 200
     assert image[SIZE // 2, SIZE // 2].min() < 200

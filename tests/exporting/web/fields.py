@@ -51,8 +51,10 @@ def ball_field(kind: str, cells: float = 40.0) -> VoxelField:
         state["feature_table"][rows] = (0.3 if fine else 0.1) * waves
     field.load_state_dict(state)
     with torch.no_grad():
-        field.shader.network[-1].weight.normal_(0, 0.2)
-        field.background_sh.normal_(0, 0.1)
+        last = field.shader.network[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.weight.normal_(0, 0.2)
+        torch.nn.init.normal_(field.background_sh, 0, 0.1)
         field.background_sh[0] = torch.tensor([0.4, 0.5, 0.6])
     return field.eval()
 

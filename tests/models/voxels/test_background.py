@@ -78,6 +78,6 @@ def test_training_starts_with_what_its_photos_show_beside_the_subject(tmp_path, 
     )
     system = NeRFSystem(**to_dict(options))
     system.setup("fit")
-    colours = eval_background(system.nerf_coarse.background_sh, all_directions())
+    colours = eval_background(system.fields["nerf_coarse"].background_sh, all_directions())
     assert system.train_photos.pixels.float().mean() > 10
     torch.testing.assert_close(colours, torch.zeros_like(colours), rtol=0, atol=0.01)
