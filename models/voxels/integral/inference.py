@@ -1,7 +1,7 @@
 """The integral along rays for pictures alone: from sample to sample, without gradients.
 
-What kernels.integrate_rays finds part by part (march.py), at the same samples, in far fewer passes over
-memory and through less of it:
+What kernels.integrate_rays finds part by part (march.py), at the same samples, in far fewer passes
+over memory and through less of it:
 
 - empty space is left behind in steps as long as a table of distances allows;
 - near something, eight samples of a ray are looked at together, and it goes on only while there
@@ -10,8 +10,8 @@ memory and through less of it:
   density instead of sixteen;
 - features are gathered for samples that show, and summed along the ray on the way.
 
-TorchScript runs the functions (see models/parallel.py), which is why they take and give plain tensors;
-shapes are in the comments.
+TorchScript runs the functions (see models/parallel.py), which is why they take and give plain
+tensors; shapes are in the comments.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MergedGrid(NamedTuple):
         features: (corner, channel).
         rows: (cell, 8) int32, the cells' corners among these.
         number: (cell of the lattice,) int32, its row; that of the empty one where nothing is.
-        empty_distance: (cell of the lattice,) uint8; within so many cells, in any direction, nothing
-            is occupied. Places outside the lattice count as in the cell at its edge.
+        empty_distance: (cell of the lattice,) uint8; nothing is occupied within so many cells in any
+            direction. Places outside the lattice count as in the cell at its edge.
     """
 
     clear: Tensor

@@ -31,7 +31,7 @@ def trained(tmp_path_factory) -> Path:
         (
             "step",
             ["--ckpt_path", "ckpts/voxels/last.ckpt", "--steps", "2", "--rounds", "1"],
-            ["grid_rays, march", "optimizer", "smoothing", "Lightning", "rays/s"],
+            ["casting rays", "backward", "optimizer", "hooks", "Lightning", "rays/s"],
         ),
         (
             "scaling",
