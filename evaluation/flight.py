@@ -24,7 +24,7 @@ PATH_FILE, PATH_PICTURE = "path.json", "path.png"
 # Frames, and the longer side of their images in pixels, that tell the film's range of depths.
 _RANGE_FRAMES, _RANGE_SIDE = 12, 64
 # Rays that planning renders, about; and the seconds that they may take.
-_PLANNING_RAYS, _PLANNING_SECONDS = 800_000, 60.0
+_PLANNING_RAYS, _PLANNING_SECONDS = 800_000, 200.0
 
 
 def rays_per_second(render: ImageRenderer, scene: Scene, device: str) -> float:

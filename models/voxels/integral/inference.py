@@ -37,8 +37,8 @@ class MergedGrid(NamedTuple):
         features: (corner, channel).
         rows: (cell, 8) int32, the cells' corners among these.
         number: (cell of the lattice,) int32, its row; that of the empty one where nothing is.
-        empty_distance: (cell of the lattice,) uint8; nothing is occupied within so many cells in any
-            direction. Places outside the lattice count as in the cell at its edge.
+        empty_distance: (cell of the lattice,) uint8; so many cells on, in any direction, nothing is
+            occupied. Places outside the lattice count as in the cell at its edge.
     """
 
     clear: Tensor
