@@ -23,7 +23,7 @@ from datasets.loaders.depth_rays import DepthRays, DepthSupervision
 from datasets.loaders.ray_loader import RayBatch, RayLoader
 from datasets.loaders.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
-from evaluation.pictures import comparison, measure_rays, to_8_bit
+from evaluation.pictures import compare_view, comparison, measure_rays, to_8_bit
 from evaluation.protocol import Protocol
 from geometry.rays import Rays
 from losses import LossConfig, loss_terms
@@ -261,13 +261,18 @@ class NeRFSystem(LightningModule):
         right_half = bool(self.options.encode_appearance)
         measured = measure_rays(output, batch, right_half, self.scene.background)
         self.val_rows.append((number, *measured))
-        if number == 0 and isinstance(self.logger, TensorBoardLogger):
+        if number == 0:
             image, photo = (to_8_bit(x, batch.size) for x in (output.rgb, rgbs))
             bounds = self.scene.bounds
-            stack = comparison(photo, image, output, bounds.near, bounds.far)
+            self.log_images(comparison(photo, image, output, bounds.near, bounds.far))
+
+    def log_images(self, stack: Any) -> None:
+        """Log ground truth, prediction and depth (3, height, width, 3) of a held-out view."""
+        if isinstance(self.logger, TensorBoardLogger):
             self.logger.experiment.add_images(
                 "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
             )
+            self.logger.experiment.flush()
 
     def on_validation_epoch_start(self) -> None:
         self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR
@@ -348,6 +353,10 @@ def train(options: TrainOptions) -> str | None:
         {"validation": {"psnr": result.psnr, "ssim": result.ssim, "views": result.views}}
     )
     folder = log_folder(run.trainer)
+    if result.first is not None and folder is not None:
+        photo = system.scene.photos([system.scene.splits["val"][0]]).image(0).numpy()
+        stack = compare_view(result.first.image, result.first.depth, photo)
+        system.log_images(stack)
     if options.snapshots and folder is not None:
         from learn.figures.snapshots import draw_snapshots  # matplotlib takes a second
 

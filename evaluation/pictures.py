@@ -12,7 +12,7 @@ from evaluation.metrics import psnr
 from models.appearance.exposure import match_halves
 from models.rendering.depth import mean_t
 from models.rendering.output import RenderOutput
-from writing.depth import depth_to_colour
+from writing.depth import Depth, depth_range, depth_to_colour
 
 Image = UInt8[np.ndarray, "height width 3"]
 
@@ -29,6 +29,15 @@ def comparison(
     """Ground truth, prediction and depth (red is near) of one view."""
     depth = mean_t(output).float().cpu().numpy().reshape(photo.shape[:2])
     return np.stack([photo, image, depth_to_colour(depth, near, far)])
+
+
+def compare_view(view_image: Image, depth: Depth, photo: Image) -> UInt8[np.ndarray, "3 h w 3"]:
+    """Ground truth, prediction and depth (red is near) of a whole rendered view.
+
+    Args:
+        depth: distance along each pixel's ray; 0 is background.
+    """
+    return np.stack([photo, view_image, depth_to_colour(depth, *depth_range([depth]))])
 
 
 def measure_rays(

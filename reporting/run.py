@@ -224,9 +224,10 @@ def _read_record(path: Path) -> dict[str, Any]:
     if not is_file(path):
         return {}
     record = check_layout(_without_null(path), _RECORD, str(path))
-    lacking = [key for key in _WITH_COMMAND if key not in record]
-    if "command" in record and lacking:
-        raise UserError(f"{path}: damaged (it has no {lacking[0]}); remove it or train again")
+    if "command" in record:
+        _need(record, _WITH_COMMAND, path)
+        _need(record["options"], ("dataset_name",), path)
+        _need(record["views"], ("train",), path)
     return record
 
 
@@ -241,12 +242,19 @@ def _read_scene(path: Path) -> Scene | None:
 
 def _read_metrics(path: Path) -> dict[str, Any]:
     metrics = check_layout(_without_null(path), _METRICS, str(path))
-    rows = [metrics.get("mean", {}), *metrics.get("views", [])] if "views" in metrics else []
-    for row in [*rows, metrics.get("mean", _MEAN)]:
-        lacking = [key for key in _MEAN if row.get(key) is None]
-        if lacking:
-            raise UserError(f"{path}: damaged (a view has no {lacking[0]}); evaluate again")
+    if "views" in metrics:
+        _need(metrics, ("mean", "protocol"), path)
+    for row in (metrics.get("mean"), *metrics.get("views", [])):
+        if row is not None:
+            _need(row, tuple(_MEAN), path)
     return metrics
+
+
+def _need(values: dict[str, Any], keys: tuple[str, ...], path: Path) -> None:
+    """Raise UserError where one of the keys that the page shows has no value."""
+    lacking = [key for key in keys if values.get(key) is None]
+    if lacking:
+        raise UserError(f"{path}: damaged (there is no {lacking[0]}); make it again")
 
 
 def _without_null(path: Path) -> dict[str, Any]:

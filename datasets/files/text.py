@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from errors import UserError
 
 # No file of poses, options or results is larger; reading one takes some ten times as much memory.
 _LARGEST = 256 * 2**20
+# Half of a character, as JSON can spell it.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -69,7 +72,9 @@ def read_json(path: Path, hint: str = "") -> Any:
     if is_file(path) and path.stat().st_size > _LARGEST:
         raise UserError(f"{path}: {path.stat().st_size >> 20} MiB; that is no file of poses")
     try:
-        return json.loads(read_text(path, hint))
+        text = read_text(path, hint)
+        content = json.loads(text)
+        return _encodable(content) if _SURROGATE.search(text) else content
     # Beside its own error: lists in lists without end, integers of thousands of digits.
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a JSON file ({error})") from error
@@ -81,3 +86,14 @@ def read_object(path: Path, hint: str = "") -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a JSON {type(content).__name__}, not an object")
     return content
+
+
+def _encodable(value: Any) -> Any:
+    """Plain values, with halves of characters in their texts replaced: no file can hold those."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_encodable(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(entry) for key, entry in value.items()}
+    return value

@@ -28,7 +28,7 @@ _STEPS_BETWEEN = 50
 # Rays of a step (the paper's), and samples of a processor's.
 _RAYS, _SAMPLES = 4096, 65536
 # Density is softplus(raw - 10), times 25 in the paper's scenes, whose boxes reach to 1.5: so an
-# untouched field is clear, in a region of any size.
+# untouched field is clear, in a region of any size. (Part of checkpoint format 2, as is _OUTSIDE.)
 _SHIFT, _SCALE = -10.0, 25 * 1.5
 # The density, before activation, of what is outside the region: none.
 _OUTSIDE = -1e4

@@ -29,6 +29,7 @@ from models.parallel import scripted
 # touches in fewer places: the same quality takes fewer steps.
 SPACINGS = (1, 4)
 # The density of an empty table: what is not touched by any ray stays clear.
+# Both are part of checkpoint format 2: other values need another format_version.
 DENSITY_SHIFT = -6.0
 
 
