@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from capture.config import PrepareConfig
 from datasets import dataset_dict
 from datasets.config import SceneConfig
+from export import ExportOptions
 from learn.image2d.options import FitOptions
 from models import model_dict
 from models.point_model import SamplingConfig
@@ -56,6 +57,7 @@ def make_page() -> str:
         ("prepare.py", PrepareConfig),
         ("fit_image.py", FitOptions),
         ("plot_rays.py", PlotOptions),
+        ("export.py", ExportOptions),
         ("report.py", ReportOptions),
     ):
         parts.append(f"## {script}\n\n{_summary(kind)}\n\n{_table(options_of(kind).values())}")

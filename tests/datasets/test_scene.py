@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from datasets.scene import Scene
+from errors import UserError
 from tests.helpers.ball_scenes import BALL_BEFORE, load
-from tests.scenes import (
-    forward_poses,
-    write_llff,
-)
+from tests.helpers.sparse_scenes import write_sparse_scene
+from tests.scenes import circle_poses, forward_poses, write_llff
 
 
 def test_a_scene_survives_a_checkpoint(tmp_path):
@@ -32,3 +31,25 @@ def test_real_scenes(shared_scene):
     toy = load(shared_scene("toy"), "transforms")
     assert not toy.forward_facing
     assert toy.cameras.size[0].tolist() == [720, 1600]
+
+
+@pytest.mark.parametrize("name", ["llff", "colmap"])
+def test_val_holdout_leaves_test_photos_that_choose_nothing(tmp_path, name):
+    if name == "llff":
+        root, count = write_llff(tmp_path / "ball", circle_poses(20)), 20
+    else:
+        root, count = write_sparse_scene(tmp_path / "model", 17), 17
+    splits = load(root, name, holdout=8, val_holdout=4).splits
+    assert splits["test"] == list(range(0, count, 8))
+    assert len(splits["val"]) == -(-(count - len(splits["test"])) // 4)
+    views = [view for split in ("train", "val", "test") for view in splits[split]]
+    assert sorted(views) == list(range(count))  # each in one split
+    same = load(root, name, holdout=8).splits
+    assert same["val"] == same["test"] == splits["test"]
+    assert len(same["train"]) == count - len(same["test"])
+
+
+def test_holding_out_all_is_refused(tmp_path):
+    root = write_llff(tmp_path / "ball", circle_poses(3))
+    with pytest.raises(UserError, match="3 photos and --holdout 2 --val_holdout 2 leave none"):
+        load(root, "llff", holdout=2, val_holdout=2)

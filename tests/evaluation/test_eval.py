@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from errors import UserError
 from tests.helpers.commands import TINY
 from tests.helpers.runs import command
-from tests.scenes import write_blender
+from tests.scenes import circle_poses, write_blender, write_llff
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +97,28 @@ def test_paths(folder, path):
     assert frames(folder / f"out_{path}/path/ball.mp4") == 3
 
 
+@pytest.mark.parametrize("val_holdout", [0, 3])
+def test_the_figures_say_whether_validation_saw_the_test_photos(folder, val_holdout):
+    if not (folder / "place").exists():
+        write_llff(folder / "place", circle_poses(12))
+    name = f"held{val_holdout}"
+    args = ("--root_dir", "place", "--dataset_name", "llff", "--val_holdout", str(val_holdout))
+    output = command(folder, "train", *args, *TINY, "--max_steps", "2", "--exp_name", name)
+    assert f"over all {4 if val_holdout else 2} views" in output
+    checkpoint = ("--ckpt_path", f"ckpts/{name}/last.ckpt", "--out_dir", name)
+    reports = {}
+    for split in ("test", "val"):
+        command(folder, "eval", *checkpoint, "--split", split)
+        reports[split] = json.loads((folder / name / split / "metrics.json").read_text())
+    assert reports["test"]["val_is_test"] == (val_holdout == 0)
+    of_test, of_val = ({view["name"] for view in reports[split]["views"]} for split in reports)
+    assert of_test == {"image000.png", "image008.png"}
+    assert of_val == of_test if val_holdout == 0 else not (of_val & of_test)
+
+
 def test_a_split_that_the_scene_does_not_have_is_refused(folder):
-    (folder / "ball/transforms_test.json").rename(folder / "ball/away.json")
-    try:
-        # Without a test split the synthetic format validates and tests on the same photos.
-        command(folder, "eval", "--ckpt_path", "ckpts/whole/last.ckpt", "--split", "test")
-        report = json.loads((folder / "results/blender/ball/test/metrics.json").read_text())
-        assert report["val_is_test"]
-    finally:
-        (folder / "ball/away.json").rename(folder / "ball/transforms_test.json")
+    write_llff(folder / "all", circle_poses(6))
+    args = ("--root_dir", "all", "--dataset_name", "llff", "--holdout", "0")
+    command(folder, "train", *args, *TINY, "--max_steps", "2", "--exp_name", "all")
+    with pytest.raises(UserError, match="all has no test views; try --split path"):
+        command(folder, "eval", "--ckpt_path", "ckpts/all/last.ckpt", "--split", "test")

@@ -1,4 +1,4 @@
-"""Untrained models of given options."""
+"""Untrained models of given options, and steps of their training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from datasets.scene import Scene
 from models import find_model
-from models.rendering.renderer import Renderer
+from models.rendering.renderer import Renderer, TrainingMode
 from models.spec import SceneInfo
 from opt import TrainOptions, from_dict
 
@@ -29,3 +29,14 @@ def build(options: TrainOptions, scene: Scene) -> tuple[dict[str, torch.nn.Modul
     recipe = spec.make_recipe(options.config, info)
     fields = spec.build_fields(options.config, info, recipe)
     return fields, spec.build_renderer(fields, options.config, info, recipe)
+
+
+def training_mode(
+    seed: int = 0,
+    perturb: float = 0.0,
+    noise_std: float = 0.0,
+    device: torch.device | str = "cpu",
+    **others: Any,
+) -> TrainingMode:
+    """A training step's, by default with samples at the middles of their intervals."""
+    return TrainingMode(torch.Generator(device).manual_seed(seed), perturb, noise_std, **others)

@@ -22,8 +22,7 @@ from models.voxels.grid import VoxelGrid
 from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
 from models.voxels.integral.march import render_rays
 from models.voxels.regularisation import TotalVariation
-from tests.helpers.models import SMALL_NERF, build, options_of
-from tests.helpers.modes import training_mode
+from tests.helpers.models import SMALL_NERF, build, options_of, training_mode
 from tests.helpers.runs import COMMON, RUNS, command, found, val_psnr
 from tests.helpers.voxels import AROUND, BOX, FORWARD, rays_at, some_grid, some_tables
 from tests.scenes import write_blender

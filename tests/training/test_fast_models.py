@@ -17,8 +17,7 @@ from geometry.rays import image_rays
 from losses import loss_dict
 from tests.conftest import ROOT
 from tests.helpers.commands import weights
-from tests.helpers.models import SMALL_NERF, build, options_of
-from tests.helpers.modes import training_mode
+from tests.helpers.models import SMALL_NERF, build, options_of, training_mode
 from tests.helpers.runs import COMMON, RUNS, SMALL, command, found, val_psnr
 from tests.scenes import write_blender
 

@@ -7,26 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from datasets import load_scene
 from datasets.config import SceneConfig
-from datasets.sparse.model import registered
 from tests.capture_scene import orbit, points_seen, run
-
-SIZE = (400, 300)
+from tests.helpers.sparse_scenes import SIZE, write_sparse_scene
 
 
 @pytest.fixture
 def captured(tmp_path):
     """A folder with a model of eight cameras around points on a ball, and blank photos."""
-    (tmp_path / "sparse" / "0").mkdir(parents=True)
-    (tmp_path / "images").mkdir()
-    model = points_seen(orbit(8))
-    model.write(tmp_path / "sparse" / "0")
-    for image in registered(model):
-        Image.new("RGB", SIZE).save(tmp_path / "images" / image.name)
-    return tmp_path
+    return write_sparse_scene(tmp_path / "captured")
 
 
 def load(root, name, **options):

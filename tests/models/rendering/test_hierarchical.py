@@ -14,7 +14,7 @@ from models.rendering.sampling import (
     stratified_samples,
 )
 from models.rendering.shading import shade, shade_all
-from tests.helpers.modes import training_mode
+from tests.helpers.models import training_mode
 from tests.helpers.networks import lively_field, make_rays
 
 

@@ -20,7 +20,7 @@ from models.rendering.occupancy import OccupancyMarchConfig, OccupancyRenderer
 from models.tensorf.field import TensoRF
 from tests.helpers.ball_field import CUBE, Ball, chord, make_rays
 from tests.helpers.grids import t_of
-from tests.helpers.modes import training_mode
+from tests.helpers.models import training_mode
 
 
 @pytest.mark.parametrize("sigma", [0.3, 2.0])

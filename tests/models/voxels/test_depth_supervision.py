@@ -18,7 +18,7 @@ from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
-from tests.helpers.modes import training_mode
+from tests.helpers.models import training_mode
 
 SIZE = (400, 300)
 

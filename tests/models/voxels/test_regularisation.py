@@ -14,7 +14,7 @@ from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
 from models.voxels.integral.kernels import distortion
 from models.voxels.regularisation import Decay, TotalVariation
 from models.voxels.renderer import VoxelRenderer
-from tests.helpers.modes import training_mode
+from tests.helpers.models import training_mode
 from tests.helpers.voxels import AROUND, BOX, FORWARD, rays_at, some_tables
 
 
