@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from models.appearance.nearby import NearbyExposure
 from models.rendering.image import ImageRenderer
 from models.voxels.renderer import VoxelRenderer
 from tests.exporting.web.fields import ball_field, scene_of
+
+# Software WebGL takes minutes on two cores: `BROWSER=1 make test` runs the page in a browser.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("BROWSER"), reason="the page in a browser: only with BROWSER=1"
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
