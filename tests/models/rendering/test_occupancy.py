@@ -147,6 +147,10 @@ def test_the_far_end_is_opaque_as_in_the_two_passes():
     rays = Rays(origins, d, d / 2, torch.zeros(1), torch.ones(1), torch.zeros(1).long())
     picture = OccupancyRenderer(field, estimate_occupancy(field, region, 32))(rays)
     torch.testing.assert_close(picture.opacity, torch.ones(1))
+    # Not where a field has density all over its box: the ray would meet a wall at its end.
+    config = OccupancyMarchConfig(opaque_far=False)
+    picture = OccupancyRenderer(field, estimate_occupancy(field, region, 32), 0.0, config)(rays)
+    torch.testing.assert_close(picture.opacity, 1 - torch.exp(-torch.ones(1)), rtol=0, atol=2e-3)
     # Where the box ends before the ray does, nothing is assumed to lie behind.
     longer = Rays(origins, d, d / 2, torch.zeros(1), 3 * torch.ones(1), torch.zeros(1).long())
     picture = OccupancyRenderer(field, estimate_occupancy(field, region, 32))(longer)
