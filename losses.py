@@ -77,3 +77,9 @@ def loss_terms(
     if config.distortion > 0:
         terms["distortion"] = config.distortion * distortion_loss(best.extras["distortion"])
     return terms
+
+
+def total_loss(terms: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms."""
+    first, *others = terms.values()
+    return sum(others, start=first)

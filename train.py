@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, seed_everything
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from cli import to_dict
@@ -23,10 +22,8 @@ from datasets.loaders.depth_rays import DepthRays, DepthSupervision
 from datasets.loaders.ray_loader import RayBatch, RayLoader
 from datasets.loaders.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
-from evaluation.pictures import compare_view, comparison, measure_rays, to_8_bit
-from evaluation.protocol import Protocol
 from geometry.rays import Rays
-from losses import LossConfig, loss_terms
+from losses import LossConfig, loss_terms, total_loss
 from models import find_model
 from models.appearance.exposure import Appearance
 from models.appearance.nearby import NearbyExposure
@@ -41,16 +38,13 @@ from training.callbacks.record import log_folder
 from training.checkpoints import FORMAT_VERSION, read_checkpoint
 from training.distributed.devices import choose_devices, resolve_device
 from training.distributed.launch import launch
-from training.distributed.processes import (
-    all_gather,
-    should_report,
-    silence_other_ranks,
-    world_size,
-)
+from training.distributed.processes import should_report, silence_other_ranks, world_size
+from training.finish import announce, finish
 from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
+from training.randomness import random_background, step_generator
 from training.resume import start_from
-from training.trainer import make_run, steps_per_epoch
-from training.validation import validate_whole
+from training.trainer import make_run
+from training.validation import Validation, log_images
 
 # Learning rate of photos' exposures, where --lr is not given.
 _EXPOSURE_LR = 5e-4
@@ -58,9 +52,6 @@ _EXPOSURE_LR = 5e-4
 _PREPARE_RAYS = 1 << 16
 # One depth-supervision ray pair per so many training rays.
 _RAYS_PER_DEPTH_RAY = 16
-# The validation at the end begins no further view after so many seconds, or this share of the
-# training's.
-_VALIDATE_SECONDS, _VALIDATE_SHARE = 60.0, 0.2
 
 
 class NeRFSystem(LightningModule):
@@ -72,11 +63,8 @@ class NeRFSystem(LightningModule):
         self.options: TrainOptions = from_dict(TrainOptions, options)
         self.save_hyperparameters(to_dict(self.options))
         self.spec, self.seed = find_model(self.options.model), self.options.seed
-        self.validated_at = -1
         self.position = 0  # of the training rays' loader
         self.fields: dict[str, Any] = {}
-        self.appearance: Appearance | None = None  # set up with the scene, which has the photos
-        self.depth: DepthSupervision | None = None
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
@@ -96,29 +84,35 @@ class NeRFSystem(LightningModule):
         self.scene = scene = load_scene(options)
         train = scene.splits["train"]
         self.train_photos = scene.photos(train, alpha=spec.random_background)
+        self.validation = Validation(
+            scene,
+            options.val_views or (2 if device.type == "cpu" else 8),
+            bool(options.encode_appearance),
+        )
+        self.depth = None
+        if spec.depth_supervision:
+            self.depth = DepthSupervision.of_scene(scene, self.train_photos)
+        self.appearance = Appearance.of_scene(
+            len(train), options.encode_appearance, spec.exposures and not scene.foreground_only
+        )
+        self.build_fields()
+
+    def build_fields(self) -> None:
+        """The model's fields, their renderer and their losses."""
+        options, spec, scene = self.options, self.spec, self.scene
         assert scene.region is not None
         info = SceneInfo(scene.region, scene.background, scene.foreground_only)
         self.recipe = spec.make_recipe(options.config, info)
-        self.fields = dict(spec.build_fields(options.config, info, self.recipe))
+        self.fields = spec.build_fields(options.config, info, self.recipe)
         for name, module in self.fields.items():
             setattr(self, name, module)  # under the names that checkpoints know
         if options.compile and spec.compiles:
             compile_fields(self.fields)
-        pixels = RayLoader(self.train_photos, scene.cameras[train], scene.bounds, _PREPARE_RAYS)
-        some = next(iter(pixels))
+        some = next(iter(self.ray_loader(_PREPARE_RAYS)))
         spec.prepare(self.fields, info, some.rays, some.rgbs)
         self.renderer = spec.build_renderer(self.fields, options.config, info, self.recipe)
-        if spec.depth_supervision:
-            self.depth = DepthSupervision.of_scene(scene, self.train_photos)
         weight = getattr(self.recipe, "distortion", 0.0)
         self.losses = LossConfig(options.loss_type or spec.loss, distortion=weight)
-        self.appearance = Appearance.of_scene(
-            len(train), options.encode_appearance, spec.exposures and not scene.foreground_only
-        )
-        count = options.val_views or (2 if device.type == "cpu" else 8)
-        views = scene.splits["val"]
-        self.val_views = list(dict.fromkeys(views[i * len(views) // count] for i in range(count)))
-        self.val_photos = scene.photos(self.val_views)
 
     def configure_optimizers(self) -> Any:
         groups: list[dict[str, Any]] = []
@@ -137,11 +131,13 @@ class NeRFSystem(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def ray_loader(self, batch_size: int, **more: Any) -> RayLoader:
+        """Rays of random training pixels."""
+        cameras = self.scene.cameras[self.scene.splits["train"]]
+        return RayLoader(self.train_photos, cameras, self.scene.bounds, batch_size, **more)
+
     def train_dataloader(self) -> RayLoader:
-        self.train_rays = RayLoader(
-            self.train_photos,
-            self.scene.cameras[self.scene.splits["train"]],
-            self.scene.bounds,
+        self.train_rays = self.ray_loader(
             self.options.batch_size or self.spec.batch_size,
             seed=self.seed,
             device=self.device,
@@ -155,14 +151,8 @@ class NeRFSystem(LightningModule):
         max_rays = self.options.val_rays
         if max_rays is None:
             max_rays = 4096 if self.device.type == "cpu" else 0
-        return ViewLoader(
-            self.val_photos,
-            self.scene.cameras[self.val_views],
-            self.scene.bounds,
-            max_rays,
-            self.device,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
+        return self.validation.loader(
+            max_rays, self.device, self.trainer.global_rank, self.trainer.world_size
         )
 
     def on_train_start(self) -> None:
@@ -171,12 +161,11 @@ class NeRFSystem(LightningModule):
 
     def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Any]:
         rays, rgbs = self.decode_batch(batch)
-        # What is random in a step depends on the seed and the step alone: a resumed run goes on
-        # exactly as it would have.
-        generator = torch.Generator(self.device).manual_seed(
-            (self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
-        )
-        background, rgbs = self.random_background(batch.alpha, rgbs, generator)
+        generator = step_generator(self.seed, self.global_step, self.global_rank, self.device)
+        background = None
+        if random_background(self.spec, self.scene, batch):
+            background = torch.rand(rgbs.shape, generator=generator, device=rgbs.device)
+            rgbs = batch.over(background, instead_of=self.scene.background)
         depth: DepthRays | None = None
         if self.depth is not None:
             depth = self.depth.draw(-(-len(rays) // _RAYS_PER_DEPTH_RAY), generator)
@@ -193,40 +182,24 @@ class NeRFSystem(LightningModule):
             name: replace(output, rgb=self.apply_exposure(output, rays.camera_indices, background))
             for name, output in outputs.items()
         }
-        terms = loss_terms(
-            outputs, rgbs, self.losses, None if depth is None else depth.target_opacity
-        )
-        loss = sum(list(terms.values())[1:], start=terms["photometric"])
+        target_opacity = None if depth is None else depth.target_opacity
+        terms = loss_terms(outputs, rgbs, self.losses, target_opacity)
+        loss = total_loss(terms)
         best = list(outputs.values())[-1]
+        rgb = best.rgb.detach()
         self.position = batch.end
         if self.global_step % LOG_EVERY == 0:  # of this process's rays alone
-            error = (best.rgb.detach() - rgbs).square().mean()
             self.log("train/loss", loss)
             self.log_dict({f"train/loss_{name}": term for name, term in terms.items()})
-            self.log("train/psnr", -10 * torch.log10(error))
+            self.log("train/psnr", -10 * torch.log10((rgb - rgbs).square().mean()))
             self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         return {
             "loss": batch.weight * loss,
-            "rgb": best.rgb.detach(),
+            "rgb": rgb,
             "field_rgb": field_rgb,
             "target": rgbs,
             "n_samples": best.n_samples,
         }
-
-    def random_background(
-        self, alpha: Tensor | None, rgbs: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor | None, Tensor]:
-        """A background of random colours, and the rays' colours before it.
-
-        What is transparent must be so before each colour, and what is not must hide it: fog
-        cannot stand in for a background. The paper's network is trained before the scene's own.
-        """
-        if not self.spec.random_background or (alpha is None and self.scene.foreground_only):
-            return None, rgbs
-        background = torch.rand(rgbs.shape, generator=generator, device=rgbs.device)
-        if alpha is None:
-            return background, rgbs
-        return background, rgbs + (1 - alpha[:, None]) * (background - self.scene.background)
 
     def apply_exposure(
         self, output: RenderOutput, camera_indices: Tensor, background: Tensor | None = None
@@ -249,44 +222,25 @@ class NeRFSystem(LightningModule):
             return None
         return NearbyExposure(self.scene.cameras[self.scene.splits["train"]], self.appearance)
 
+    def on_validation_epoch_start(self) -> None:
+        self.validation.begin()
+
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         number = batch_idx * self.trainer.world_size + self.trainer.global_rank
-        if number >= len(self.val_views):
+        if number >= len(self.validation.views):
             return  # given only so that all processes have as many
         rays, rgbs = self.decode_batch(batch)
         output = self(rays)
         if self.exposure is not None:
-            c2w = self.scene.cameras.c2w[self.val_views[number]]
+            c2w = self.scene.cameras.c2w[self.validation.views[number]]
             output = self.exposure(output, c2w, self.scene.background)
-        right_half = bool(self.options.encode_appearance)
-        measured = measure_rays(output, batch, right_half, self.scene.background)
-        self.val_rows.append((number, *measured))
+        self.validation.measure(number, batch, output)
         if number == 0:
-            image, photo = (to_8_bit(x, batch.size) for x in (output.rgb, rgbs))
-            bounds = self.scene.bounds
-            self.log_images(comparison(photo, image, output, bounds.near, bounds.far))
-
-    def log_images(self, stack: Any) -> None:
-        """Log ground truth, prediction and depth (3, height, width, 3) of a held-out view."""
-        if isinstance(self.logger, TensorBoardLogger):
-            self.logger.experiment.add_images(
-                "val/GT_pred_depth", stack, self.global_step, dataformats="NHWC"
-            )
-            self.logger.experiment.flush()
-
-    def on_validation_epoch_start(self) -> None:
-        self.val_rows: list[tuple[int, float, float]] = []  # view, loss, PSNR
+            stack = self.validation.compare(batch, output, rgbs)
+            log_images(self.logger, self.global_step, stack)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the views of all processes: the same values in each of them."""
-        self.validated_at = self.global_step
-        rows = sorted(row for part in all_gather(self.val_rows) for row in part)
-        _, losses, psnrs = zip(*rows, strict=True)
-        self.log("val/loss", sum(losses) / len(losses))
-        self.log("val/psnr", sum(psnrs) / len(psnrs))
-        # As train/psnr is defined: of the mean over all pixels, not the mean over views.
-        mean = torch.tensor(losses).mean()
-        self.log("val/psnr_pixels", -10 * torch.log10(mean))
+        self.log_dict(self.validation.means(self.global_step))  # the same in each process
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["format_version"] = FORMAT_VERSION
@@ -332,7 +286,7 @@ def train(options: TrainOptions) -> str | None:
     system.setup("fit")  # mistakes in the scene are told before anything is written
     resume_from = start_from(system, options.ckpt_path, options.prefixes_to_ignore)
     processes = max(world_size(), devices)
-    _announce(system, processes, accelerator)
+    announce(system, options, processes, accelerator)
     run = make_run(
         *(options, system.spec, options.config, to_dict(options), system.train_photos),
         *(accelerator, devices, processes),
@@ -343,45 +297,15 @@ def train(options: TrainOptions) -> str | None:
         sys.exit(130)
     if run.guard.reason is not None:
         return run.guard.reason
-    if system.validated_at != system.global_step:
+    if system.validation.step != system.global_step:
         run.trainer.validate(system, verbose=False)
-    exposed = system.exposure is not None
-    protocol = Protocol(bool(options.encode_appearance), exposed)
-    seconds = max(_VALIDATE_SECONDS, _VALIDATE_SHARE * run.clock.seconds)
-    result = validate_whole(system, system.exposure, protocol, seconds)
-    run.record.add(
-        {"validation": {"psnr": result.psnr, "ssim": result.ssim, "views": result.views}}
-    )
+    finish(system, run, bool(options.encode_appearance))
     folder = log_folder(run.trainer)
-    if result.first is not None and folder is not None:
-        photo = system.scene.photos([system.scene.splits["val"][0]]).image(0).numpy()
-        stack = compare_view(result.first.image, result.first.depth, photo)
-        system.log_images(stack)
     if options.snapshots and folder is not None:
         from learn.figures.snapshots import draw_snapshots  # matplotlib takes a second
 
         draw_snapshots(folder)
-    print(
-        f"{system.global_step} steps in {run.clock.seconds:.0f} s, {result}; "
-        f"next: python eval.py --ckpt_path {run.keep_last.path}"
-    )
     return None
-
-
-def _announce(system: NeRFSystem, processes: int, accelerator: str) -> None:
-    """Say what is trained on what."""
-    options, scene = system.options, system.scene
-    if system.depth is not None:
-        count = len(system.depth.observations)
-        print(f"{scene.name}: {count} observations of sparse points supervise depth")
-    steps = steps_per_epoch(options, system.spec, system.train_photos, processes)
-    print(
-        f"{scene.name}: {len(scene.splits['train'])} photos to train on, {steps} steps an epoch, "
-        f"on {processes} {accelerator.upper()}"
-    )
-    width, height = scene.cameras.size[scene.splits["train"]].amax(dim=0).tolist()
-    if max(width, height) > 2000:
-        print(f"large photos: --img_wh {width // 4} {height // 4} would take a sixteenth of memory")
 
 
 if __name__ == "__main__":

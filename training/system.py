@@ -9,14 +9,18 @@ from jaxtyping import Float, Int
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from datasets.loaders.depth_rays import DepthSupervision
 from datasets.loaders.ray_loader import RayLoader
 from datasets.photos import Photos
 from datasets.scene import Scene
 from geometry.rays import Rays
 from models.appearance.exposure import Appearance
+from models.appearance.nearby import NearbyExposure
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import Renderer
 from models.spec import ModelSpec
+
+from .validation import Validation
 
 
 class RadianceSystem(Protocol):
@@ -26,9 +30,10 @@ class RadianceSystem(Protocol):
         spec: of the model.
         fields: its modules by name.
         scene: with all its cameras.
-        train_photos, val_photos: of the training views, and of `val_views`, whose indices into the
-            scene's cameras are looked at during training.
+        train_photos: of the training views.
+        validation: the views that are looked at during training.
         train_rays: the loader of training rays.
+        depth: supervision by sparse points, where the model takes it and points are known.
         appearance: the training photos' exposures, where there are any.
         seed: of everything that is random.
     """
@@ -38,9 +43,9 @@ class RadianceSystem(Protocol):
     renderer: Renderer
     scene: Scene
     train_photos: Photos
-    val_photos: Photos
-    val_views: list[int]
+    validation: Validation
     train_rays: RayLoader
+    depth: DepthSupervision | None
     appearance: Appearance | None
     seed: int
 
@@ -49,6 +54,9 @@ class RadianceSystem(Protocol):
 
     @property
     def logger(self) -> Any: ...
+
+    @property
+    def exposure(self) -> NearbyExposure | None: ...
 
     def __call__(self, rays: Rays) -> RenderOutput: ...
 

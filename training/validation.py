@@ -1,90 +1,78 @@
-"""The validation at the end of a training: whole views, measured as eval.py measures them."""
+"""Held-out views that are looked at during training, or a grid of their pixels."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from typing import Any
 
-from evaluation.protocol import Protocol, mean_of, measure_view
-from evaluation.views import View, render_view
-from models.appearance.nearby import NearbyExposure
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
 
-from .distributed.processes import all_gather, any_process, rank, world_size
-from .system import RadianceSystem
+from datasets.loaders.view_loader import ViewBatch, ViewLoader
+from datasets.scene import Scene
+from evaluation.pictures import comparison, measure_rays, to_8_bit
+from models.rendering.output import RenderOutput
 
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """Means over views of the validation split.
-
-    Attributes:
-        psnr, ssim: in dB; from -1 to 1.
-        views: that were measured.
-        of: views that the split has.
-        first: the split's first view, where this process rendered it.
-    """
-
-    psnr: float
-    ssim: float
-    views: int
-    of: int
-    first: View | None
-
-    def __str__(self) -> str:
-        some = "all" if self.views == self.of else f"{self.views} of the"
-        return f"val PSNR {self.psnr:.2f} dB over {some} {self.of} views"
+from .distributed.processes import all_gather
 
 
-def validate_whole(
-    system: RadianceSystem, exposure: NearbyExposure | None, protocol: Protocol, seconds: float
-) -> ValidationResult:
-    """Measure the whole validation split, or as much of it as there is time for.
+class Validation:
+    """Some views of the validation split, evenly spread, and what was measured of them.
 
     Args:
-        exposure: of views without a photo, where the training photos had their own.
-        seconds: after which no further view is begun. One view at least is measured.
+        scene: with its photos.
+        count: of views.
+        right_half: views are measured on their right halves (--encode_appearance).
+
+    Attributes:
+        views: indices into the scene's cameras.
+        photos: of these views.
+        step: at which the last validation was.
     """
-    scene = system.scene
-    cameras = scene.cameras.to(system.device)
-    render = system.spec.image_renderer(system.renderer)
-    views = scene.splits["val"]
-    # In an order in which any number of first ones is spread over the split.
-    order = _spread(len(views))
-    start = time.monotonic()
-    own: list[tuple[int, float, float]] = []
-    first = None
-    for begin in range(0, len(order), world_size()):
-        late = begin > 0 and time.monotonic() - start > seconds
-        if any(any_process(late)):
-            break
-        if begin + rank() < len(order):
-            number = order[begin + rank()]
-            view = render_view(render, exposure, scene, cameras, views[number])
-            photos = scene.photos([views[number]])
-            mask = photos.mask(0)
-            row = measure_view(
-                view,
-                photos.image(0).numpy(),
-                None if mask is None else mask.numpy(),
-                scene.background,
-                protocol,
-            )
-            own.append((number, row["psnr"], row["ssim"]))
-            first = view if number == 0 else first
-    rows = sorted(row for part in all_gather(own) for row in part)
-    mean = mean_of([{"psnr": psnr, "ssim": ssim} for _, psnr, ssim in rows])
-    return ValidationResult(mean["psnr"], mean["ssim"], len(rows), len(views), first)
+
+    def __init__(self, scene: Scene, count: int, right_half: bool = False) -> None:
+        split = scene.splits["val"]
+        self.scene, self.right_half, self.step = scene, right_half, -1
+        self.views = list(dict.fromkeys(split[i * len(split) // count] for i in range(count)))
+        self.photos = scene.photos(self.views)
+        self._rows: list[tuple[int, float, float]] = []  # view, loss, PSNR
+
+    def loader(self, max_rays: int, device: torch.device, rank: int, world_size: int) -> ViewLoader:
+        """The views, one a batch, of at most so many rays each; 0 is all."""
+        cameras, bounds = self.scene.cameras[self.views], self.scene.bounds
+        return ViewLoader(self.photos, cameras, bounds, max_rays, device, rank, world_size)
+
+    def begin(self) -> None:
+        """Forget what was measured before."""
+        self._rows = []
+
+    def measure(self, number: int, batch: ViewBatch, output: RenderOutput) -> None:
+        """Keep the loss and the PSNR of view `number` as it was rendered."""
+        measured = measure_rays(output, batch, self.right_half, self.scene.background)
+        self._rows.append((number, *measured))
+
+    def means(self, step: int) -> dict[str, float]:
+        """Means over the views of all processes, by the names of the log."""
+        self.step = step
+        rows = sorted(row for part in all_gather(self._rows) for row in part)
+        _, losses, psnrs = zip(*rows, strict=True)
+        # As train/psnr is defined: of the mean over all pixels, not the mean over views.
+        psnr_pixels = -10 * torch.log10(torch.tensor(losses).mean())
+        return {
+            "val/loss": sum(losses) / len(losses),
+            "val/psnr": sum(psnrs) / len(psnrs),
+            "val/psnr_pixels": float(psnr_pixels),
+        }
+
+    def compare(self, batch: ViewBatch, output: RenderOutput, rgbs: Tensor) -> Any:
+        """Ground truth, prediction and depth (3, height, width, 3) of a view."""
+        image, photo = (to_8_bit(x, batch.size) for x in (output.rgb, rgbs))
+        bounds = self.scene.bounds
+        return comparison(photo, image, output, bounds.near, bounds.far)
 
 
-def _spread(count: int) -> list[int]:
-    """The numbers below count in an order whose beginnings are spread evenly: a van der Corput
-    sequence (0, 1/2, 1/4, 3/4, ...), each number once."""
-    order: dict[int, None] = {}
-    number = 0
-    while len(order) < count:
-        value, share, digits = 0.0, 0.5, number
-        while digits:
-            value, share, digits = value + share * (digits & 1), share / 2, digits >> 1
-        order[int(value * count)] = None
-        number += 1
-    return list(order)
+def log_images(logger: Any, step: int, stack: Any) -> None:
+    """Log ground truth, prediction and depth (3, height, width, 3) of a held-out view."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_images("val/GT_pred_depth", stack, step, dataformats="NHWC")
+        logger.experiment.flush()

@@ -38,6 +38,16 @@ class RayBatch:
         alpha = None if self.alpha is None else self.alpha.to(device)
         return RayBatch(self.rays.to(device), self.rgbs.to(device), alpha, self.end, self.weight)
 
+    def over(self, background: Float[Tensor, "ray 3"], instead_of: float) -> Float[Tensor, "ray 3"]:
+        """The colours before another background, where the opacity of the pixels is known.
+
+        Args:
+            instead_of: grey level of the scene's own, which the colours are before.
+        """
+        if self.alpha is None:
+            return self.rgbs
+        return self.rgbs + (1 - self.alpha[:, None]) * (background - instead_of)
+
 
 class RayLoader:
     """Batches of random rays; an epoch is one pass over all pixels.

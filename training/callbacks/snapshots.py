@@ -75,7 +75,7 @@ class Snapshots(Callback):
         system = system_of(pl_module)
         self.steps.add(trainer.global_step)
         self._look(trainer, pl_module)
-        write_png(folder / FOLDER / PHOTO, system.val_photos.image(0).numpy())
+        write_png(folder / FOLDER / PHOTO, system.validation.photos.image(0).numpy())
         views, depths = [], []
         for index in system.scene.splits["test"] or system.scene.splits["val"]:
             image, output, size = _render(system, index)
@@ -98,7 +98,7 @@ class Snapshots(Callback):
             return
         system = system_of(pl_module)
         with self.clock.paused():
-            image, _, _ = _render(system, system.val_views[0])
+            image, _, _ = _render(system, system.validation.views[0])
             write_png(folder / FOLDER / snapshot_name(step), image)
 
 
@@ -109,7 +109,7 @@ def _whole_views(system: RadianceSystem) -> float:
     A training batch's PSNR is of randomly shifted samples, of which no photo is rendered.
     """
     train = system.scene.splits["train"]
-    count = min(len(train), len(system.val_views))
+    count = min(len(train), len(system.validation.views))
     errors = []
     for number in (i * len(train) // count for i in range(count)):
         _, output, _ = _render(system, train[number])

@@ -1,0 +1,57 @@
+"""What is said before a training, and what follows it."""
+
+from __future__ import annotations
+
+from evaluation.pictures import compare_view
+from evaluation.protocol import Protocol
+
+from .callbacks.record import log_folder
+from .config import RunConfig
+from .system import RadianceSystem
+from .trainer import Run, steps_per_epoch
+from .validation import log_images
+from .whole_split import validate_whole
+
+# The validation at the end begins no further view after so many seconds, or this share of the
+# training's.
+_VALIDATE_SECONDS, _VALIDATE_SHARE = 60.0, 0.2
+_LARGE_PHOTO = 2000  # pixels along a side
+
+
+def announce(system: RadianceSystem, config: RunConfig, processes: int, accelerator: str) -> None:
+    """Say what is trained on what."""
+    scene, spec = system.scene, system.spec
+    if system.depth is not None:
+        count = len(system.depth.observations)
+        print(f"{scene.name}: {count} observations of sparse points supervise depth")
+    steps = steps_per_epoch(config, spec, system.train_photos, processes)
+    print(
+        f"{scene.name}: {len(scene.splits['train'])} photos to train on, {steps} steps an epoch, "
+        f"on {processes} {accelerator.upper()}"
+    )
+    width, height = scene.cameras.size[scene.splits["train"]].amax(dim=0).tolist()
+    if max(width, height) > _LARGE_PHOTO:
+        print(f"large photos: --img_wh {width // 4} {height // 4} would take a sixteenth of memory")
+
+
+def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
+    """Measure the whole validation split as eval.py does, and say how good the field is.
+
+    Args:
+        right_half: views are measured on their right halves (--encode_appearance).
+    """
+    step = run.trainer.global_step
+    protocol = Protocol(right_half, system.exposure is not None)
+    seconds = max(_VALIDATE_SECONDS, _VALIDATE_SHARE * run.clock.seconds)
+    result = validate_whole(system, protocol, seconds)
+    run.record.add(
+        {"validation": {"psnr": result.psnr, "ssim": result.ssim, "views": result.views}}
+    )
+    if result.first is not None and log_folder(run.trainer) is not None:
+        photo = system.scene.photos([system.scene.splits["val"][0]]).image(0).numpy()
+        stack = compare_view(result.first.image, result.first.depth, photo)
+        log_images(system.logger, step, stack)
+    print(
+        f"{step} steps in {run.clock.seconds:.0f} s, {result}; "
+        f"next: python eval.py --ckpt_path {run.keep_last.path}"
+    )
