@@ -21,7 +21,6 @@ from datasets.config import SceneConfig
 from datasets.scene import Scene
 from errors import UserError
 from geometry.cameras import Cameras
-from geometry.rays import image_rays
 from geometry.region import find_region
 from models import find_model
 from models.appearance.exposure import Appearance
@@ -87,7 +86,7 @@ class Model:
         if len(camera) != 1:
             raise ValueError(f"render takes one camera, not {len(camera)}; index them")
         camera = (camera if size is None else camera.resized(*size)).to(self.device)
-        output = self.renderer(image_rays(camera, self.scene.bounds, 0))
+        output = self.renderer.view(camera, self.scene.bounds, 0)
         if self.exposure is not None:
             output = self.exposure(output, camera.c2w[0], self.scene.background)
         width, height = camera.size[0].tolist()

@@ -203,9 +203,7 @@ def write_film(
 
     # The path shows the scene as it is on average: none of its frames is a photo.
     model = replace(model, scene=film, exposure=None)
-    seconds = render_all(
-        model, {number: indices[number] for number in missing}, write, every_pixel=False
-    )
+    seconds = render_all(model, {number: indices[number] for number in missing}, write)
     if not is_main_process():
         return
     if options.save_depth:
@@ -255,9 +253,7 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
     print(f"{seconds:.2f} s a view; {folder / SHEET}, {folder / 'metrics.json'}")
 
 
-def render_all(
-    model: Model, indices: dict[int, int], write: Any, every_pixel: bool = True
-) -> float:
+def render_all(model: Model, indices: dict[int, int], write: Any) -> float:
     """Render cameras of the scene, and have each written by the first process; seconds per view.
 
     The processes render a view each at a time.
@@ -265,7 +261,6 @@ def render_all(
     Args:
         indices: of the cameras, by the numbers that `write` gets.
         write: (number, view) -> None.
-        every_pixel: see render_view.
     """
     scene = model.scene
     cameras = scene.cameras.to(model.device)
@@ -278,9 +273,7 @@ def render_all(
             if start + rank() < len(numbers):
                 number = numbers[start + rank()]
                 index = indices[number]
-                view = render_view(
-                    *(model.renderer, model.exposure, scene, cameras, index, every_pixel)
-                )
+                view = render_view(*(model.renderer, model.exposure, scene, cameras, index))
                 own = number, view
             together = [pair for pair in gather_to_main(own) if pair is not None]
             seconds += max((view.seconds for _, view in together), default=0.0)

@@ -66,7 +66,7 @@ def main() -> None:
     frames = [i * count // options.views for i in range(options.views)]
     cameras = film.cameras.to(model.device)
     start = time.perf_counter()
-    render_view(model.renderer, None, film, cameras, frames[0], every_pixel=False)
+    render_view(model.renderer, None, film, cameras, frames[0])
     first = time.perf_counter() - start
 
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -76,7 +76,7 @@ def main() -> None:
         own: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, render in ways.items():
-                view = render_view(render, None, film, cameras, frame, name == "full")
+                view = render_view(render, None, film, cameras, frame)
                 own[name].append(view.seconds)
                 views[name] = view
         for name in ways:

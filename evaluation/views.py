@@ -42,22 +42,16 @@ def render_view(
     scene: Scene,
     cameras: Cameras,
     index: int,
-    every_pixel: bool = True,
 ) -> View:
     """Render camera `index` of the scene.
 
     Args:
-        every_pixel: with a ray of its own, as for measuring; otherwise pixels whose neighbours
-            agree may be interpolated.
         render: of the trained field.
         exposure: of views without a photo, where the training photos had their own.
         cameras: the scene's, on the device that renders.
     """
     start = time.perf_counter()
-    if every_pixel:
-        output = render(image_rays(cameras, scene.bounds, index))
-    else:
-        output = render.view(cameras, scene.bounds, index)
+    output = render.view(cameras, scene.bounds, index)
     if exposure is not None:
         output = exposure(output, scene.cameras.c2w[index], scene.background)
     width, height = scene.cameras.size[index].tolist()
