@@ -156,7 +156,8 @@ def load_photos(
     Args:
         frames: what to read.
         background: grey level in [0, 1] that transparent pixels are composited on.
-        keep_alpha: keep their opacity too.
+        keep_alpha: keep their opacity too, unless an alpha channel hides nothing in any of them: a
+            blank background was painted into such photos, and is no part of what they show.
         threads: decoders; each holds one photo in memory besides the result.
 
     Raises UserError for a mask that leaves nothing of its photo.
@@ -177,7 +178,7 @@ def load_photos(
         pixels[start:end] = _composite(photo, background).reshape(-1, 3)
         if alpha is not None and photo.shape[-1] == 4:
             alpha[start:end] = photo[..., 3].reshape(-1)
-            opaque[index] = False
+            opaque[index] = bool((photo[..., 3] == 255).all())
         if valid is not None:
             mask = read_mask(frames[index])
             if not mask.any():

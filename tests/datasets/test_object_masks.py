@@ -13,6 +13,7 @@ from PIL import Image
 
 from datasets import load_scene
 from datasets.config import SceneConfig
+from datasets.photos import Frame, load_photos
 from errors import UserError
 from tests.scenes import circle_poses
 
@@ -112,6 +113,22 @@ def test_an_alpha_channel_that_hides_nothing_cuts_nothing_out(tmp_path):
     image = np.dstack([np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), blob(4)])
     Image.fromarray(image).save(root / "4.png")
     assert load(root).foreground_only
+
+
+def test_an_alpha_channel_that_hides_nothing_says_nothing_of_what_is_opaque(tmp_path):
+    """Before random colours, a white background that counts as opaque would become a white fog."""
+    painted = np.full((SIZE[1], SIZE[0], 4), 255, np.uint8)
+    painted[..., :3][blob(1) > 127] = 40
+    frames = []
+    for i in range(2):
+        Image.fromarray(painted).save(tmp_path / f"{i}.png")
+        frames.append(Frame(f"{i}.png", SIZE, tmp_path / f"{i}.png"))
+    assert load_photos(frames, 1.0, keep_alpha=True).alpha is None
+    painted[0, 0, 3] = 0
+    Image.fromarray(painted).save(tmp_path / "1.png")
+    alpha = load_photos(frames, 1.0, keep_alpha=True).alpha
+    assert alpha is not None
+    assert int((alpha == 0).sum()) == 1
 
 
 def test_masks_of_zeros_and_ones_are_masks(tmp_path):
