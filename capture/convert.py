@@ -11,7 +11,7 @@ from PIL import Image
 
 from capture.checks.check import check_photos, check_solution, parallax
 from capture.checks.drift import color_drift
-from capture.checks.measure import look_at
+from capture.checks.measure import measure_photo
 from capture.checks.report import CAMERAS, REPORT, SHEET, draw_scene, make_report, write_report
 from capture.input.files import PHOTOS
 from capture.input.photos import Photo, read_upright
@@ -79,7 +79,7 @@ def _convert(
             f"camera {image.camera_id}",
             "",
             "",
-            look_at(load(image.name)),
+            measure_photo(load(image.name)),
         )
         for image in images
     ]

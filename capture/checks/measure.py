@@ -12,7 +12,7 @@ _THUMB = 16  # pixels a side
 
 
 @dataclass(frozen=True)
-class Look:
+class PhotoStatistics:
     """Measures of one photo.
 
     Attributes:
@@ -32,7 +32,7 @@ class Look:
     thumb: list[int]
 
 
-def look_at(image: UInt8[np.ndarray, "height width 3"]) -> Look:
+def measure_photo(image: UInt8[np.ndarray, "height width 3"]) -> PhotoStatistics:
     """Measure an RGB photo."""
     grey = cv2.cvtColor(_reduced(image, 1000), cv2.COLOR_RGB2GRAY)
     small = _reduced(image, 160)
@@ -43,7 +43,7 @@ def look_at(image: UInt8[np.ndarray, "height width 3"]) -> Look:
     thumb = cv2.resize(
         cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (_THUMB, _THUMB), interpolation=cv2.INTER_AREA
     )
-    return Look(
+    return PhotoStatistics(
         sharpness=sharpness(grey),
         exposure=float(linear.mean()),
         red=float((balance[:, 0] - balance[:, 1]).mean()),

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps
 
-from capture.checks.measure import Look, look_at
+from capture.checks.measure import PhotoStatistics, measure_photo
 from capture.input.files import Source
 from errors import UserError
 from writing.files import replacing
@@ -44,14 +44,14 @@ class Photo:
     camera: str
     taken: str
     mask: str
-    look: Look
+    look: PhotoStatistics
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Photo:
-        look = Look(**values["look"])
+        look = PhotoStatistics(**values["look"])
         return Photo(**{**values, "size": tuple(values["size"]), "look": look})
 
 
@@ -87,7 +87,7 @@ def prepare_photo(source: Source, folder: Path, max_size: int) -> Photo:
             tags.get(ExifTags.Base.DateTimeOriginal) or tags.get(ExifTags.Base.DateTime) or ""
         ),
         mask=mask,
-        look=look_at(np.asarray(image)),
+        look=measure_photo(np.asarray(image)),
     )
 
 

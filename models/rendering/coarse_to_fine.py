@@ -18,7 +18,7 @@ from .output import RenderOutput
 
 # Second differences up to these are interpolated over: of colours and opacity, in [0, 1], and of
 # depth in shares of it. An error of a colour is then a level or so, of 255.
-_BEND, _DEPTH_BEND = 8 / 255, 0.08
+_CURVATURE, _DEPTH_CURVATURE = 8 / 255, 0.08
 # Diagonal neighbours are farther apart.
 _DIAGONAL = 1 / 1.5
 
@@ -46,8 +46,8 @@ def coarse_to_fine(
     planes = _planes(_at(render, every, columns, stride)).view(5, rows, columns)
     while stride > 1:
         stride //= 2
-        bent = bends(planes)
-        planes, needed = between(planes), beside(bent)
+        curved = curved_pixels(planes)
+        planes, needed = upsample(planes), finer_neighbours(curved)
         if stride == 1:  # the last ones, and none that is not shown
             planes, needed = planes[:, :height, :width].contiguous(), needed[:height, :width]
         chosen = needed.flatten().nonzero().squeeze(1)
@@ -67,25 +67,27 @@ def _planes(output: RenderOutput) -> Float[Tensor, "5 pixel"]:
     return torch.cat([output.rgb.t(), output.opacity[None], output.depth[None]])
 
 
-def bends(planes: Planes) -> Bool[Tensor, "row column"]:
+def curved_pixels(planes: Planes) -> Bool[Tensor, "row column"]:
     """Where what is seen does not run straight on from pixel to pixel, in any direction."""
-    padded = _straight_on(_straight_on(planes, 1), 2)
+    padded = _extrapolate(_extrapolate(planes, 1), 2)
     rows, columns = planes.shape[1:]
 
     def moved(down: int, right: int) -> Tensor:
         return padded[:, 1 + down :, 1 + right :][:, :rows, :columns]
 
     # Depths differ from one another as the place is near or far.
-    limit = torch.cat([planes.new_full((4, rows, columns), _BEND), _DEPTH_BEND * planes[4:]])
+    limit = torch.cat(
+        [planes.new_full((4, rows, columns), _CURVATURE), _DEPTH_CURVATURE * planes[4:]]
+    )
     twice = 2 * planes
-    bent = torch.zeros(rows, columns, dtype=torch.bool, device=planes.device)
+    curved = torch.zeros(rows, columns, dtype=torch.bool, device=planes.device)
     for down, right, factor in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, _DIAGONAL), (1, -1, _DIAGONAL)):
         difference = (moved(down, right) + moved(-down, -right)).sub_(twice).abs_().mul_(factor)
-        bent |= (difference > limit).any(dim=0)
-    return bent
+        curved |= (difference > limit).any(dim=0)
+    return curved
 
 
-def _straight_on(planes: Tensor, axis: int) -> Tensor:
+def _extrapolate(planes: Tensor, axis: int) -> Tensor:
     """With one pixel more at both ends of an axis, which bends nowhere there."""
     count = planes.shape[axis]
     first, last = planes.narrow(axis, 0, 1), planes.narrow(axis, count - 1, 1)
@@ -95,7 +97,7 @@ def _straight_on(planes: Tensor, axis: int) -> Tensor:
     return torch.cat([before, planes, 2 * last - planes.narrow(axis, count - 2, 1)], dim=axis)
 
 
-def between(planes: Planes) -> Float[Tensor, "5 finer_row finer_column"]:
+def upsample(planes: Planes) -> Float[Tensor, "5 finer_row finer_column"]:
     """The same at half the distance: means of the two or four pixels around the new ones."""
     channels, rows, columns = planes.shape
     finer = planes.new_empty(channels, 2 * rows - 1, 2 * columns - 1)
@@ -106,12 +108,12 @@ def between(planes: Planes) -> Float[Tensor, "5 finer_row finer_column"]:
     return finer
 
 
-def beside(bent: Bool[Tensor, "row column"]) -> Bool[Tensor, "finer_row finer_column"]:
+def finer_neighbours(curved: Bool[Tensor, "row column"]) -> Bool[Tensor, "finer_row finer_column"]:
     """The pixels half-way that lie beside one that is marked."""
-    rows, columns = bent.shape
-    finer = bent.new_zeros(2 * rows - 1, 2 * columns - 1)
-    finer[1::2, ::2] = bent[1:] | bent[:-1]
-    across = bent[:, 1:] | bent[:, :-1]
+    rows, columns = curved.shape
+    finer = curved.new_zeros(2 * rows - 1, 2 * columns - 1)
+    finer[1::2, ::2] = curved[1:] | curved[:-1]
+    across = curved[:, 1:] | curved[:, :-1]
     finer[::2, 1::2] = across
     finer[1::2, 1::2] = across[1:] | across[:-1]
     return finer

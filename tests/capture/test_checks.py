@@ -16,7 +16,7 @@ from capture.checks.check import (
     parallax,
 )
 from capture.checks.drift import color_drift
-from capture.checks.measure import look_at
+from capture.checks.measure import measure_photo
 from capture.input.photos import Photo, camera_key
 from capture.output.orient import dominant_plane, place
 from capture.output.undistort import Undistorter, pinhole_of
@@ -27,7 +27,7 @@ from tests.capture_scene import orbit, pattern, points_seen, sideways
 
 def photo(name: str, image: np.ndarray, taken: str = "", camera: str = "") -> Photo:
     size = (image.shape[1], image.shape[0])
-    return Photo(name, name, size, camera, taken, "", look_at(image))
+    return Photo(name, name, size, camera, taken, "", measure_photo(image))
 
 
 def scaled(image: np.ndarray, factors) -> np.ndarray:
