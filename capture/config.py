@@ -23,11 +23,12 @@ class PrepareConfig:
     mapper: Literal["incremental", "global"] = "incremental"
     """how poses are found: photo by photo, or all at once (faster for hundreds of photos)"""
     aruco: bool = False
-    """poses from a printed ArUco tag (DICT_4X4_50) that all photos show"""
+    """a scene in metres, in the frame of a printed ArUco tag (DICT_4X4_50) that photos show"""
     tag_size: float | None = None
     """aruco: side of the tag's black square in metres"""
     calibration: str | None = None
-    """aruco: folder of photos of the tag to calibrate the camera from; by default the input's"""
+    """aruco: folder of photos of the tag to calibrate the camera from, where features place
+    nothing; by default the input's"""
 
     def __post_init__(self) -> None:
         require(bool(self.input), "--input is empty: name the folder of the photos")

@@ -34,15 +34,22 @@ from capture.input.files import VIDEOS, Source, find_sources
 from capture.input.photos import Photo, load_rgb, mask_file, prepare_photo
 from capture.input.video import sharpest_frames
 from capture.output.export import RESULTS, export
+from capture.output.orient import Placement
+from capture.solve.aruco import Tags, find_tags, most_seen
 from capture.solve.features import turned_on_the_spot
 from capture.solve.solve import Solution, solve
-from capture.solve.tag_scene import NPZ, make_tag_scene
+from capture.solve.tag_frame import to_tag_frame
+from capture.solve.tag_scene import NPZ, check_one_size, make_tag_scene, write_npz
 from capture.steps import Steps, own
-from datasets.sparse.model import model_folders, read_one, registered
+from datasets.sparse.model import camera_to_world, model_folders, read_one, registered
 from errors import UserError
+from geometry.capture_kind import capture_kind
 
 # The folder of what a run needs to go on; it can be deleted when the scene is good.
 WORK = ".prepare"
+# With tags: features place the photos, unless they place fewer than this share of those that the
+# tag would.
+_BY_FEATURES = 0.9
 
 
 def prepare(options: PrepareConfig) -> dict[str, Any]:
@@ -64,19 +71,20 @@ def prepare(options: PrepareConfig) -> dict[str, Any]:
     outputs = (*(root / name for name in always), *pictures)
     if options.aruco:
         tags = _calibration_photos(options, work)
-        key += [options.tag_size, [_stamp(path) for path in tags]]
+        key += [options.tag_size, options.mapper, [_stamp(path) for path in tags]]
         return steps.run(
             "scene",
             key,
             lambda: _make_tag_scene(photos, skipped, root, work, options, steps, tags),
             (*outputs, root / NPZ),
         )
-    return steps.run(
+    report: dict[str, Any] = steps.run(
         "scene",
         [*key, options.mapper],
         lambda: _make_scene(photos, skipped, root, work, options, steps),
         (*outputs, root / "database.db"),
     )
+    return report
 
 
 def read_photos(
@@ -127,7 +135,12 @@ def _make_scene(
     work: Path,
     options: PrepareConfig,
     steps: Steps,
-) -> dict[str, Any]:
+    tags: Tags | None = None,
+) -> dict[str, Any] | None:
+    """The report of a scene that features place, in the frame of the tags where there are any.
+
+    None where the tags alone tell more.
+    """
     _check_count(photos, skipped)
     verdicts = check_photos(photos)
     found = solve(photos, work, options.mapper, steps)
@@ -136,10 +149,23 @@ def _make_scene(
         return load_rgb(work / "images" / name)
 
     if found.model is None or found.placed < max(FEWEST, 0.5 * len(photos)):
+        if tags is not None:
+            return None
         _stop(photos, skipped, verdicts, found, root, load)
     assert found.model is not None
     model = read_one(found.model)
     placed = {image.name for image in registered(model)}
+    placement, by_tag = None, {}
+    if tags is not None:
+        assert options.tag_size is not None
+        if len(placed) < _BY_FEATURES * most_seen(list(tags.values()))[1]:
+            return None
+        tag = to_tag_frame(model, tags, options.tag_size)
+        if tag is None:
+            return None
+        kind = capture_kind(camera_to_world(registered(model)))
+        placement = Placement(kind, np.eye(4), "tag")
+        by_tag = {"tag": tag, "tag_size": options.tag_size}
     drift = color_drift(model, load)
     verdicts = check_solution(verdicts, placed, found.features, found.partners, drift)
     angle = parallax(model)
@@ -153,7 +179,9 @@ def _make_scene(
                 mask = (masks[name], np.asarray(image))
         return load(name), mask
 
-    exported = export(model, read, root, work, found.database)
+    exported = export(model, read, root, work, found.database, placement)
+    if tags is not None:
+        write_npz(root / NPZ, exported, root / "images")
     advice = advise(list(verdicts.values()), len(placed), angle, on_the_spot=False)
     solver = {
         "try": found.effort,
@@ -162,6 +190,7 @@ def _make_scene(
         "points": model.num_points3D(),
         "reprojection_error_px": round(model.compute_mean_reprojection_error(), 3),
         "parallax_degrees": round(angle, 1),
+        **by_tag,
     }
     report = make_report(photos, skipped, verdicts, found.features, advice, exported, solver)
     write_report(root, report, photos, load)
@@ -176,12 +205,20 @@ def _make_tag_scene(
     work: Path,
     options: PrepareConfig,
     steps: Steps,
-    tags: list[Path],
+    calibration: list[Path],
 ) -> dict[str, Any]:
+    """Photos in the frame of a printed tag: placed by their features, else by the tag alone."""
     assert options.tag_size is not None
     _check_count(photos, skipped)
+    check_one_size(photos)
+    tags = {photo.name: find_tags(load_rgb(work / "images" / photo.name)) for photo in photos}
+    most_seen(list(tags.values()))  # says so where no photo shows one
+    report = _make_scene(photos, skipped, root, work, options, steps, tags)
+    if report is not None:
+        return report
+    print("features do not place the photos, or not as the tags say: the tags alone do")
     own(steps)
-    return make_tag_scene(photos, skipped, root, work, options.tag_size, tags)
+    return make_tag_scene(photos, skipped, root, work, options.tag_size, tags, calibration)
 
 
 def _calibration_photos(options: PrepareConfig, work: Path) -> list[Path]:

@@ -32,12 +32,12 @@ class Placement:
     Attributes:
         kind: of capture, by what the cameras do.
         to_scene: similarity from the solver's coordinates to the scene's.
-        up_from: "plane" (a floor or table) or "cameras".
+        up_from: "plane" (a floor or table), "cameras" or "tag".
     """
 
     kind: CaptureKind
     to_scene: Float[np.ndarray, "4 4"]
-    up_from: Literal["plane", "cameras"]
+    up_from: Literal["plane", "cameras", "tag"]
 
 
 def place(poses: Poses, points: Float[np.ndarray, "point 3"]) -> Placement:

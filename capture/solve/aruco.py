@@ -20,6 +20,8 @@ from errors import UserError
 # Corners of one tag in pixels, OpenCV's convention (centres at whole numbers), from the top left
 # clockwise.
 Corners = Float[np.ndarray, "4 2"]
+# Of each photo, by its name: the corners of the tags that it shows, by their ids.
+Tags = Mapping[str, Mapping[int, Corners]]
 
 _FEWEST_VIEWS = 3  # of the tag, to calibrate from
 
@@ -139,15 +141,18 @@ def solve_pose(camera: TagCamera, corners: Corners, tag_size: float) -> TagPose 
     return best
 
 
-def most_seen(views: Sequence[Mapping[int, Corners]]) -> int:
-    """The id of the tag that most photos show."""
+def most_seen(views: Sequence[Mapping[int, Corners]]) -> tuple[int, int]:
+    """The id of the tag that most photos show, and how many do.
+
+    Raises UserError where none does.
+    """
     counts = Counter(tag for view in views for tag in view)
     if not counts:
         raise UserError(
             "no photo shows a tag of DICT_4X4_50; print one with a white border, and keep it flat "
             "and wholly in the picture"
         )
-    return counts.most_common(1)[0][0]
+    return counts.most_common(1)[0]
 
 
 def tag_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from capture.output.orient import Placement
 from capture.solve.aruco import (
     Corners,
     TagPose,
+    Tags,
     calibrate,
     find_tags,
     most_seen,
@@ -41,25 +42,20 @@ def make_tag_scene(
     root: Path,
     work: Path,
     tag_size: float,
+    tags: Tags,
     calibration: Sequence[Path],
 ) -> dict[str, Any]:
-    """Solve and write the scene; its report.
+    """Solve and write the scene by the tag that most photos show, alone; its report.
 
     Args:
         photos, skipped: as read.
         root, work: folders of the scene and of what is not finished.
         tag_size: side of the black square, in metres.
+        tags: that the photos show.
         calibration: prepared photos to calibrate from; empty: the photos themselves.
     """
-    sizes = {photo.size for photo in photos}
-    if len(sizes) > 1:
-        listed = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
-        raise UserError(
-            f"--aruco needs photos of one size, not {listed}: use one camera, one way up"
-        )
-    size = sizes.pop()
-    tags = {photo.name: find_tags(load_rgb(work / "images" / photo.name)) for photo in photos}
-    tag = most_seen(list(tags.values()))
+    size = photos[0].size
+    tag, _ = most_seen(list(tags.values()))
     corners = {name: seen[tag] for name, seen in tags.items() if tag in seen}
     camera = calibrate(_views(calibration, size) or list(tags.values()), tag_size, size)
 
@@ -85,7 +81,7 @@ def make_tag_scene(
         lambda name: (load_rgb(work / "images" / name), None),
         root,
         work,
-        placement=Placement(capture_kind(c2w), np.eye(4), "plane"),
+        placement=Placement(capture_kind(c2w), np.eye(4), "tag"),
         bounds=bounds,
     )
     write_npz(root / NPZ, exported, root / "images")
@@ -106,6 +102,16 @@ def make_tag_scene(
     write_report(root, report, photos, load)
     draw_scene(root, model, exported, photos, load)
     return report
+
+
+def check_one_size(photos: Sequence[Photo]) -> None:
+    """Raise UserError for photos of several sizes: they are one camera's, and one array."""
+    sizes = {photo.size for photo in photos}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
+        raise UserError(
+            f"--aruco needs photos of one size, not {listed}: use one camera, one way up"
+        )
 
 
 def write_npz(path: Path, exported: Exported, folder: Path) -> None:
@@ -155,9 +161,9 @@ def circle(
     return poses
 
 
-def _views(calibration: Sequence[Path], size: tuple[int, int]) -> list[dict[int, Corners]]:
+def _views(calibration: Sequence[Path], size: tuple[int, int]) -> list[Mapping[int, Corners]]:
     """The tags in the calibration photos, in pixels of a photo of `size`."""
-    views = []
+    views: list[Mapping[int, Corners]] = []
     for path in calibration:
         photo = load_rgb(path)
         height, width = photo.shape[:2]

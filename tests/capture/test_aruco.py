@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from PIL import Image
 from capture.config import PrepareConfig
 from capture.pipeline import prepare
 from capture.solve.aruco import calibrate, find_tags, solve_pose
+from capture.solve.tag_frame import to_tag_frame
 from datasets import load_scene
 from datasets.config import SceneConfig
+from datasets.sparse.model import read_one
 from errors import UserError
 from geometry.poses import look_at
 from tests.capture_scene import distort, pattern, world_poses
@@ -22,21 +26,26 @@ from tests.capture_scene import distort, pattern, world_poses
 TAG, SIZE, FOCAL, K1 = 0.08, (640, 480), 620.0, 0.05
 
 
-def tag_picture() -> np.ndarray:
-    """The printed sheet: tag 7 with its white border on a patterned table, 4 tags wide."""
+def tag_picture(table: str = "patterned", tag: bool = True) -> np.ndarray:
+    """The printed sheet: tag 7 with its white border on a table, 4 tags wide."""
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
     side = 240
     sheet = pattern(11, 4 * side) // 2 + 60
+    if table == "plain":
+        sheet[:] = 120
+    if not tag:
+        return sheet
     middle = slice(2 * side - 180, 2 * side + 180)
     sheet[middle, middle] = 255
-    tag = cv2.aruco.generateImageMarker(dictionary, 7, side)
-    sheet[2 * side - 120 : 2 * side + 120, 2 * side - 120 : 2 * side + 120] = tag[..., None]
+    marker = cv2.aruco.generateImageMarker(dictionary, 7, side)
+    sheet[2 * side - 120 : 2 * side + 120, 2 * side - 120 : 2 * side + 120] = marker[..., None]
     return sheet
 
 
-def photograph_tag(pose: np.ndarray, size=SIZE, focal=FOCAL, k1=K1) -> np.ndarray:
+def photograph_tag(pose: np.ndarray, table: str = "patterned", tag: bool = True) -> np.ndarray:
     """The sheet, warped by the camera's homography (supersampled) and distorted by its lens."""
-    sheet, times = tag_picture(), 3
+    sheet, times = tag_picture(table, tag), 3
+    size, focal, k1 = SIZE, FOCAL, K1
     big = (size[0] * times, size[1] * times)
     matrix = np.diag([focal * times, focal * times, 1.0])
     matrix[:2, 2] = size[0] * times / 2 - 0.5, size[1] * times / 2 - 0.5
@@ -59,13 +68,31 @@ def tag_poses(count: int) -> np.ndarray:
     return np.stack(poses)
 
 
-@pytest.fixture(scope="module")
-def tag_photos(tmp_path_factory) -> tuple[Path, np.ndarray]:
-    folder = tmp_path_factory.mktemp("tag")
+def photograph(folder: Path, table: str, without: tuple[int, ...] = ()) -> np.ndarray:
+    """Photos of the tag in a folder; some before it was laid down. Returns their poses."""
+    folder.mkdir()
     poses = tag_poses(16)
     for i, pose in enumerate(poses):
-        Image.fromarray(photograph_tag(pose)).save(folder / f"{i:02d}.png")
-    return folder, poses
+        image = photograph_tag(pose, table, i not in without)
+        Image.fromarray(image).save(folder / f"{i:02d}.png")
+    return poses
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared scene, its report, and the poses that its photos were made with."""
+
+    root: Path
+    report: dict[str, Any]
+    poses: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def by_features(tmp_path_factory) -> Prepared:
+    """On a patterned table, where two photos do not show the tag."""
+    folder = tmp_path_factory.mktemp("features")
+    poses = photograph(folder / "photos", "patterned", without=(3, 10))
+    return Prepared(folder / "scene", run(folder / "photos", folder / "scene"), poses)
 
 
 def run(photos: Path, root: Path, **options) -> dict:
@@ -74,59 +101,79 @@ def run(photos: Path, root: Path, **options) -> dict:
     )
 
 
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_poses_in_metres(tag_photos, tmp_path, calibrated):
+def check_poses(root: Path, poses: np.ndarray) -> None:
     """To 1 % of the distance and 0.5 degrees, without any alignment: the tag is the world."""
-    photos, poses = tag_photos
-    options = {"calibration": str(photos)} if calibrated else {}
-    report = run(photos, tmp_path / "scene", **options)
-    assert report["placed"] == 16
-    assert report["solver"]["tag"] == 7
+    distance = np.linalg.norm(poses[:, :, 3], axis=1)
     for name in ("transforms", "llff", "colmap"):
-        root = str(tmp_path / "scene")
-        scene = load_scene(SceneConfig(root_dir=root, dataset_name=name))
+        scene = load_scene(SceneConfig(root_dir=str(root), dataset_name=name))
         found = world_poses(scene)
-        distance = np.linalg.norm(poses[:, :, 3], axis=1)
         error = np.linalg.norm(found[:, :, 3] - poses[:, :, 3], axis=1)
         assert (error / distance).max() < 0.01
         cosine = (np.einsum("nij,nij->n", found[:, :, :3], poses[:, :, :3]) - 1) / 2
         assert np.degrees(np.arccos(cosine.clip(-1, 1))).max() < 0.5
         focal = scene.cameras.intrinsics[:, 0].numpy()
         np.testing.assert_allclose(focal, FOCAL, rtol=0.01)
-    table = np.load(tmp_path / "scene" / "poses_bounds.npy")
-    assert (table[:, 15] < distance.min()).all()
-    assert (table[:, 16] > distance.max()).all()
+    table = np.load(root / "poses_bounds.npy")
+    assert (table[:, 15] < distance).all()
+    assert (table[:, 16] > distance).all()
 
 
-def test_class_project_file(tag_photos, tmp_path):
-    photos, poses = tag_photos
-    run(photos, tmp_path / "scene")
-    with np.load(tmp_path / "scene" / "scene.npz") as arrays:
+def test_features_place_photos_that_do_not_show_the_tag(by_features):
+    """The tag gives the frame, and metres."""
+    assert by_features.report["placed"] == 16
+    assert by_features.report["solver"]["tag"] == 7
+    assert by_features.report["solver"]["try"] != "aruco"
+    check_poses(by_features.root, by_features.poses)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_the_tag_alone_places_photos_without_features(tmp_path, calibrated):
+    poses = photograph(tmp_path / "photos", "plain", without=(3,))
+    options = {"calibration": str(tmp_path / "photos")} if calibrated else {}
+    report = run(tmp_path / "photos", tmp_path / "scene", **options)
+    assert report["placed"] == 15
+    assert (report["solver"]["try"], report["solver"]["tag"]) == ("aruco", 7)
+    verdicts = {row["photo"]: row["verdict"] for row in report["photos"]}
+    assert "no tag seen" in verdicts["03.png"]
+    check_poses(tmp_path / "scene", np.delete(poses, 3, axis=0))
+
+
+def test_tags_that_the_model_contradicts_are_not_believed(by_features):
+    """Corners that do not make a square in the solved model: the sheet was moved meanwhile."""
+    model = read_one(by_features.root / "sparse" / "0")
+    tags = {
+        image.name: find_tags(np.asarray(Image.open(by_features.root / "images" / image.name)))
+        for image in model.images.values()
+    }
+    same = copy.deepcopy(model)
+    assert to_tag_frame(same, tags, TAG) == 7
+    for before, after in zip(model.images.values(), same.images.values(), strict=True):
+        moved = before.projection_center() - after.projection_center()
+        assert np.linalg.norm(moved) < 0.005  # it lay in this frame
+    shifted = {
+        name: {7: corners[7] + [[0, 0], [0, 0], [0, 0], [60, 0]]}
+        for name, corners in tags.items()
+        if corners
+    }
+    assert to_tag_frame(model, shifted, TAG) is None
+    assert to_tag_frame(model, {}, TAG) is None
+
+
+def test_class_project_file(by_features):
+    poses = by_features.poses
+    with np.load(by_features.root / "scene.npz") as arrays:
         assert arrays["images_train"].shape == (14, *arrays["images_train"].shape[1:3], 3)
         assert arrays["images_train"].dtype == np.uint8
         assert arrays["c2ws_val"].shape == (2, 4, 4)
         assert arrays["c2ws_test"].shape == (60, 4, 4)
         width = arrays["images_train"].shape[2]
-    root = str(tmp_path / "scene" / "scene.npz")
+    root = str(by_features.root / "scene.npz")
     scene = load_scene(SceneConfig(root_dir=root, dataset_name="npz"))
     train = np.arange(16) % 8 != 0
     centres = scene.cameras.c2w[:, :, 3].numpy()
     np.testing.assert_allclose(centres[:14], poses[train, :, 3], atol=0.005)
     assert float(scene.cameras.intrinsics[0, 0]) == pytest.approx(FOCAL * width / 640, rel=0.05)
     assert scene.bounds.near < 0.4 < scene.bounds.far
-
-
-def test_photos_without_the_tag_are_named(tag_photos, tmp_path):
-    photos, _ = tag_photos
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for path in sorted(photos.iterdir())[:6]:
-        (folder / path.name).write_bytes(path.read_bytes())
-    Image.fromarray(pattern(9, 640)[:480]).save(folder / "none.png")
-    report = run(folder, tmp_path / "scene")
-    assert report["placed"] == 6
-    verdicts = {row["photo"]: row["verdict"] for row in report["photos"]}
-    assert "no tag seen" in verdicts["none.png"]
 
 
 def test_photos_of_no_tag_are_refused(tmp_path):
