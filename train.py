@@ -32,7 +32,7 @@ from models.rendering.image import ImageRenderer
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays, TrainingMode
 from models.spec import SceneInfo, compile_fields
-from opt import PRESETS, TrainOptions, from_dict, parse_training
+from opt import PRESETS, TrainOptions, from_checkpoint, from_dict, parse_training
 from training.callbacks.clock import LOG_EVERY
 from training.callbacks.record import log_folder
 from training.checkpoints import FORMAT_VERSION, read_checkpoint
@@ -272,7 +272,7 @@ def read_options() -> TrainOptions:
     options = parse_training(sys.argv[1:])
     if options.ckpt_path:
         kept = read_checkpoint(Path(options.ckpt_path)).settled_options()
-        return parse_training(sys.argv[1:], from_dict(TrainOptions, kept))
+        return parse_training(sys.argv[1:], from_checkpoint(kept, options.ckpt_path))
     if options.preset:
         return parse_training(sys.argv[1:], from_dict(TrainOptions, PRESETS[options.preset]))
     return options

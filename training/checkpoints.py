@@ -153,6 +153,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     kept = content.get("hparams", content.get("hyper_parameters", {}))
     options = dict(kept) if isinstance(kept, dict) else dict(getattr(kept, "__dict__", {}))
+    if options.get("optimizer") == "ranger":  # nerf_pl's own; ours starts anew
+        del options["optimizer"]
     return Checkpoint(
         {**options, **_architecture(weights, path)}, None, weights, False, from_nerf_pl=True
     )
