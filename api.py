@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cli import fits
 from datasets import load_scene
 from datasets.config import SceneConfig
 from datasets.scene import Scene
@@ -29,7 +30,7 @@ from models.parallel import use_device
 from models.rendering.depth import surface_distance
 from models.rendering.image import ImageRenderer
 from models.spec import Fields, ModelSpec, SceneInfo
-from opt import TrainOptions, from_dict
+from opt import TrainOptions, from_checkpoint, from_dict
 from training.checkpoints import Checkpoint, read_checkpoint
 from training.distributed.devices import resolve_device
 
@@ -108,8 +109,11 @@ def load(ckpt_path: str | Path, accelerator: str = "auto") -> Model:
     checkpoint = read_checkpoint(Path(ckpt_path))
     if checkpoint.scene is None:
         raise UserError(f"{ckpt_path}: a checkpoint of nerf_pl has no scene; use eval.py")
-    options = from_dict(TrainOptions, checkpoint.options)
-    return load_model(checkpoint, options, checkpoint.scene, resolve_device(accelerator))
+    options = from_checkpoint(checkpoint.options, ckpt_path)
+    try:
+        return load_model(checkpoint, options, checkpoint.scene, resolve_device(accelerator))
+    except UserError as error:
+        raise UserError(f"{ckpt_path}: {error}") from error
 
 
 def load_scene_files(root_dir: str | Path, dataset_name: str, **more: Any) -> Scene:
@@ -145,18 +149,29 @@ def load_model(
     trained = from_dict(TrainOptions, checkpoint.options).config
     recipe = spec.make_recipe(trained, info)
     if checkpoint.recipe is not None:
-        recipe = spec.load_recipe(checkpoint.recipe)
+        recipe = _load_recipe(spec, checkpoint.recipe)
     fields: Fields = spec.build_fields(trained, info, recipe)
     for name, field in fields.items():
         try:
             field.load_state_dict(checkpoint.part(name))
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, ValueError, LookupError) as error:
+            # Of other shapes, or (a grid's extent) of other types.
             raise UserError(f"the checkpoint has no {name} that fits its options") from error
         field.to(device).eval()
     fields = spec.convert(fields, trained, options.config, info, recipe, device)
     renderer = spec.build_renderer(fields, options.config, info, recipe)
     images = spec.image_renderer(renderer)
     return Model(scene, options, spec, fields, images, _exposure(checkpoint, options), device)
+
+
+def _load_recipe(spec: ModelSpec, values: dict[str, Any]) -> Any:
+    try:
+        recipe = spec.load_recipe(values)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the recipe is damaged ({error!r})") from error
+    if not fits(recipe, type(recipe)):
+        raise UserError("the recipe is damaged: a value has another type than it should")
+    return recipe
 
 
 def _exposure(checkpoint: Checkpoint, options: TrainOptions) -> NearbyExposure | None:

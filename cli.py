@@ -7,7 +7,8 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
-from typing import Any, TypeVar, cast
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -16,6 +17,8 @@ from errors import UserError
 
 OptionsT = TypeVar("OptionsT")
 _registry = ConstructorRegistry()
+# No option takes a number beyond this; NaN is not under it either.
+_LARGEST = 1e15
 
 
 def _read_switch(words: list[str]) -> bool | None:
@@ -106,3 +109,41 @@ def to_dict(options: Any) -> dict[str, Any]:
         else:
             values[own.name] = list(value) if isinstance(value, tuple) else value
     return values
+
+
+def check_values(kind: type, values: dict[str, Any]) -> None:
+    """Raise UserError, naming the option, where a plain value is not of its field's type.
+
+    Args:
+        kind: a dataclass of options.
+        values: some of its fields, as `to_dict` made them or a file has them.
+    """
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not fits(value, hints[name]):
+            shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
+            raise UserError(f"--{name} cannot be {shown}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value, and all that a dataclass or tuple holds, is of its annotated type."""
+    origin, of = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in of)
+    if origin is Literal:
+        return isinstance(value, str) and value in of
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False
+        if len(of) == 2 and of[1] is Ellipsis:
+            return all(fits(entry, of[0]) for entry in value)
+        return len(value) == len(of) and all(map(fits, value, of))
+    if hint in (int, float):
+        kinds = int if hint is int else int | float
+        return isinstance(value, kinds) and type(value) is not bool and abs(value) < _LARGEST
+    if hint is NoneType or not isinstance(value, hint):
+        return hint is NoneType and value is None
+    hints = get_type_hints(hint) if is_dataclass(hint) else {}
+    return all(fits(getattr(value, own), hints[own]) for own in hints)

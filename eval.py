@@ -32,7 +32,7 @@ from evaluation.flight import (
 from evaluation.protocol import Protocol, describe, measure_split
 from evaluation.store import FrameStore
 from evaluation.views import View, render_view
-from opt import EvalOptions, TrainOptions, from_dict
+from opt import EvalOptions, TrainOptions, from_checkpoint
 from paths.path import PathConfig
 from training.checkpoints import Checkpoint, export_weights, read_checkpoint
 from training.distributed.devices import check_count, resolve_device
@@ -72,7 +72,7 @@ def main() -> None:
     device = choose_device(options)
     launch(options.num_gpus)
     connect_processes()
-    trained = options.over(from_dict(TrainOptions, checkpoint.settled_options()))
+    trained = options.over(from_checkpoint(checkpoint.settled_options(), options.ckpt_path))
     scene, splits = choose_splits(options, trained, checkpoint)
     model = load_model(checkpoint, trained, scene, device)
     name = options.scene_name or scene.name

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from cli import parse, read_flag, to_dict
+from cli import check_values, parse, read_flag, to_dict
 from datasets.config import SceneConfig
 from errors import UserError, require, require_positive
 from models import find_model, model_dict
@@ -187,18 +188,32 @@ def from_dict(kind: type[Any], values: dict[str, Any]) -> Any:
     """Options of `kind` from plain values.
 
     Names that `kind` does not have are left out, as are values of None where that is no default
-    (in checkpoints from before models had their own options).
+    (in checkpoints from before models had their own options). Raises UserError for values that an
+    option cannot have.
     """
-    kept = {}
+    kept: dict[str, Any] = {}
     for field in fields(kind):
         if field.name == "config":
-            spec = find_model(values.get("model") or TrainOptions.model)
+            spec = find_model(str(values.get("model") or TrainOptions.model))
             kept["config"] = from_dict(spec.config, values)
         elif field.name in values:
             value = values[field.name]
             if value is not None or field.default is None:
                 kept[field.name] = tuple(value) if isinstance(value, list) else value
+    check_values(kind, kept)
     return kind(**kept)
+
+
+def from_checkpoint(values: dict[str, Any], path: str | Path) -> TrainOptions:
+    """The options of the training that a checkpoint keeps.
+
+    Raises UserError, naming the file, for values that no training had.
+    """
+    try:
+        options: TrainOptions = from_dict(TrainOptions, values)
+    except UserError as error:
+        raise UserError(f"{path}: damaged options ({error}); copy it again") from error
+    return options
 
 
 def _names(kind: type[Any]) -> set[str]:

@@ -32,7 +32,7 @@ from models.rendering.image import ImageRenderer
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays, TrainingMode
 from models.spec import SceneInfo, compile_fields
-from opt import PRESETS, TrainOptions, from_dict, parse_training
+from opt import PRESETS, TrainOptions, from_checkpoint, from_dict, parse_training
 from training.callbacks.clock import LOG_EVERY
 from training.callbacks.record import log_folder
 from training.checkpoints import FORMAT_VERSION, read_checkpoint
@@ -42,7 +42,7 @@ from training.distributed.processes import should_report, silence_other_ranks, w
 from training.finish import announce, finish
 from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
 from training.randomness import random_background, step_generator
-from training.resume import start_from
+from training.resume import reached_limit, start_from
 from training.trainer import make_run
 from training.validation import Validation, log_images
 
@@ -272,7 +272,7 @@ def read_options() -> TrainOptions:
     options = parse_training(sys.argv[1:])
     if options.ckpt_path:
         kept = read_checkpoint(Path(options.ckpt_path)).settled_options()
-        return parse_training(sys.argv[1:], from_dict(TrainOptions, kept))
+        return parse_training(sys.argv[1:], from_checkpoint(kept, options.ckpt_path))
     if options.preset:
         return parse_training(sys.argv[1:], from_dict(TrainOptions, PRESETS[options.preset]))
     return options
@@ -284,13 +284,17 @@ def train(options: TrainOptions) -> str | None:
     seed_everything(options.seed, verbose=False)
     system = NeRFSystem(**to_dict(options))
     system.setup("fit")  # mistakes in the scene are told before anything is written
-    resume_from = start_from(system, options.ckpt_path, options.prefixes_to_ignore)
+    resumed = start_from(system, options, system.scene)
     processes = max(world_size(), devices)
-    announce(system, options, processes, accelerator)
     run = make_run(
         *(options, system.spec, options.config, to_dict(options), system.train_photos),
         *(accelerator, devices, processes),
     )
+    if resumed is not None and (reached := reached_limit(run, options, resumed)) is not None:
+        print(reached)
+        return None
+    announce(system, options, processes, accelerator)
+    resume_from = None if resumed is None else options.ckpt_path
     run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
     if run.keep_last.interrupted:
         print(f"go on with: python train.py --ckpt_path {run.keep_last.path}")

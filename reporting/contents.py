@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datasets.files.layout import check_layout
+from datasets.files.text import read_object
 from reporting import pictures
 from reporting.run import Run
 from reporting.shown import STRIP_SIDE, poster, shown_film, shown_picture
 from writing.html.page import data_uri
+
+# Of capture_report.json, as far as it is shown.
+_CAPTURE = {"placed": int, "photos": list, "capture": str, "advice": [str]}
 
 
 def epoch_ends(run: Run) -> dict[int, int]:
@@ -121,7 +125,7 @@ def _duration(seconds: float | None) -> str | None:
 
 
 def _capture(path: Path) -> dict[str, Any]:
-    report = json.loads(path.read_text())
+    report = check_layout(read_object(path), _CAPTURE, str(path))
     return {
         "placed": report.get("placed"),
         "photos": len(report.get("photos", [])),

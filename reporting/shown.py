@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from errors import UserError
+from datasets.files.images import open_image
+from datasets.files.text import is_file
 from writing.ffmpeg import failure, ffmpeg_program
 from writing.files import replacing
 from writing.html.page import data_uri
@@ -28,11 +29,11 @@ def shown_picture(path: Path, side: int = _PICTURE_SIDE) -> str:
     Args:
         side: the longer one at most, in pixels.
     """
-    with Image.open(path) as image:
-        if max(image.size) <= _SMALL:
-            return data_uri(path)
-        small = image.convert("RGB")
-        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    with open_image(path) as image:
+        small = image.convert("RGB")  # decodes: a damaged one is told, not shown as a gap
+    if max(small.size) <= _SMALL:
+        return data_uri(path)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -62,7 +63,4 @@ def shown_film(path: Path, folder: Path) -> str:
 def poster(path: Path) -> str | None:
     """The first frame beside a film, as a data address: what shows before it plays."""
     frame = path.parent / "000.png"
-    try:
-        return shown_picture(frame) if frame.is_file() else None
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{frame}: damaged; remove it, or render again") from error
+    return shown_picture(frame) if is_file(frame) else None

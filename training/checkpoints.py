@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from datasets.files.layout import check_layout
+from datasets.files.numbers import is_number
 from datasets.scene import Scene
 from errors import UserError
 from writing.files import replacing
@@ -56,6 +57,16 @@ def _stub(name: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run had come."""
+
+    steps: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    rays: int = 0
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What is needed to render, and whether there is more, to go on training.
 
@@ -65,6 +76,9 @@ class Checkpoint:
         scene: None for nerf_pl.
         recipe: as plain values; None before format 2, whose recipes were those of format 2's
             beginning.
+        photo_names: of the scene's cameras, None for those without a photo; empty where the
+            checkpoint does not tell.
+        progress: of the run in it.
     """
 
     options: dict[str, Any]
@@ -73,6 +87,8 @@ class Checkpoint:
     resumable: bool
     from_nerf_pl: bool
     recipe: dict[str, Any] | None = None
+    photo_names: tuple[str | None, ...] = ()
+    progress: Progress = Progress()
 
     def settled_options(self) -> dict[str, Any]:
         """The options, with what was detected in the photos decided as it was then: another rule
@@ -130,11 +146,41 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
         recipe = content.get("recipe")
         check_layout({} if recipe is None else recipe, any_values, f"{path}: recipe")
-        return Checkpoint(options, scene, weights, "loops" in content, False, recipe)
+        return Checkpoint(
+            *(options, scene, weights, "loops" in content, False, recipe),
+            photo_names=_photo_names(content["scene"], len(scene.cameras)),
+            progress=_progress(content),
+        )
     kept = content.get("hparams", content.get("hyper_parameters", {}))
     options = dict(kept) if isinstance(kept, dict) else dict(getattr(kept, "__dict__", {}))
+    if options.get("optimizer") == "ranger":  # nerf_pl's own; ours starts anew
+        del options["optimizer"]
     return Checkpoint(
         {**options, **_architecture(weights, path)}, None, weights, False, from_nerf_pl=True
+    )
+
+
+def _photo_names(scene: dict[str, Any], count: int) -> tuple[str | None, ...]:
+    names = scene.get("names")
+    if not isinstance(names, list) or len(names) != count:
+        return ()
+    return tuple(name if isinstance(name, str) else None for name in names)
+
+
+def _progress(content: dict[str, Any]) -> Progress:
+    """What Lightning and training.callbacks.clock keep; 0 where they do not tell."""
+
+    def number(*keys: str) -> float:
+        value: Any = content
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if is_number(value) else 0
+
+    return Progress(
+        int(number("global_step")),
+        int(number("loops", "fit_loop", "epoch_progress", "current", "processed")),
+        float(number("callbacks", "TrainingClock", "seconds")),
+        int(number("callbacks", "TrainingClock", "rays")),
     )
 
 

@@ -8,7 +8,7 @@ from cli import to_dict
 from datasets.config import SceneConfig
 from errors import UserError
 from models import model_dict
-from opt import PRESETS, EvalOptions, TrainOptions, from_dict, parse_training
+from opt import PRESETS, EvalOptions, TrainOptions, from_checkpoint, from_dict, parse_training
 from tests.helpers.models import options_of
 
 
@@ -148,3 +148,17 @@ def test_help_names_every_option(model, capsys):
     text = capsys.readouterr().out
     for name in to_dict(options_of(model)):
         assert f"--{name}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("lr", "fast"), ("lr", float("nan")), ("img_wh", [800]), ("netdepth", 2.5)),
+        *(("seed", True), ("sampler", "x"), ("N_samples", 10**400), ("exp_name", {"a": 1})),
+    ],
+)
+def test_values_that_no_option_has_are_named(name, value):
+    """In a checkpoint's options, which nobody typed."""
+    values = {**to_dict(TrainOptions()), name: value}
+    with pytest.raises(UserError, match=rf"last.ckpt: damaged options \(--{name} cannot be"):
+        from_checkpoint(values, "last.ckpt")

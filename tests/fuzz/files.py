@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from tests.fuzz.mutate import mutate_array, mutate_bytes, mutate_value
+from tests.fuzz.mutate import mutate_array, mutate_bytes
 from tests.scenes import (
     ball_image,
     circle_poses,
@@ -157,34 +156,6 @@ def colmap_text(root: Path) -> None:
         path.unlink()
 
 
-def checkpoint(root: Path) -> None:
-    """What training leaves, with a network of two numbers."""
-    from datasets import load_scene
-    from datasets.config import SceneConfig
-
-    write_blender(root / "ball", size=8, train=3, val=1, test=1)
-    scene = load_scene(SceneConfig(root_dir=str(root / "ball")))
-    content = {
-        "state_dict": {"nerf_coarse.sigma.weight": torch.ones(1, 2)},
-        "scene": scene.to_dict(),
-        "hyper_parameters": {"model": "nerf", "dataset_name": "blender", "lr": 5e-4},
-        "recipe": {"a": 1},
-        "format_version": 2,
-    }
-    torch.save(content, root / "last.ckpt")
-    shutil.rmtree(root / "ball")
-
-
-def nerf_pl(root: Path) -> None:
-    names = ("xyz_encoding_1.0", "dir_encoding.0", "sigma")
-    shapes = ((16, 63), (8, 43), (1, 16))
-    state = {
-        f"nerf_coarse.{name}.weight": torch.zeros(shape)
-        for name, shape in zip(names, shapes, strict=True)
-    }
-    torch.save({"state_dict": state, "hparams": {"N_samples": 64}}, root / "old.ckpt")
-
-
 def path_nerfstudio(root: Path) -> None:
     frames = [
         {"camera_to_world": np.vstack([pose, [0, 0, 0, 1]]).reshape(-1).tolist(), "fov": 50.0}
@@ -237,6 +208,17 @@ def run(root: Path) -> None:
     _write(results / "metrics.json", metrics)
     for name in ("000.png", "examples/000_photo.png"):
         Image.new("RGB", SIZE).save(results / name)
+
+
+def captured_run(root: Path) -> None:
+    """A run of a prepared capture: its report and pictures lie beside the logs."""
+    run(root)
+    capture = root / "logs" / "exp" / "version_0" / "capture"
+    capture.mkdir()
+    report = {"placed": 2, "photos": [{}, {}], "capture": "arc", "advice": ["Take more."]}
+    _write(capture / "capture_report.json", report)
+    for name in ("contact_sheet.png", "cameras.png"):
+        Image.new("RGB", (500, 90)).save(capture / name)
 
 
 def steps(root: Path) -> None:
@@ -318,16 +300,6 @@ def mutate_mask(content: bytes, rng: random.Random) -> bytes:
     result = io.BytesIO()
     color = rng.choice((0, 1)) if mode in ("1", "L", "P") else 0
     Image.new(mode, size, color).save(result, "PNG")
-    return result.getvalue()
-
-
-def mutate_checkpoint(content: bytes, rng: random.Random) -> bytes:
-    """Bytes, or other values in a sound file."""
-    if rng.random() < 0.4:
-        return mutate_bytes(content, rng)
-    values = torch.load(io.BytesIO(content), weights_only=True)
-    result = io.BytesIO()
-    torch.save(mutate_value(values, rng), result)
     return result.getvalue()
 
 

@@ -77,6 +77,15 @@ def read_checkpoint_file(root: Path, rng: random.Random) -> None:
         read_checkpoint(root / "weights.ckpt")
 
 
+def render_weights(root: Path, rng: random.Random) -> None:
+    """A view of eight by eight pixels; weights that are not finite are as somebody made them."""
+    from api import load
+
+    model = load(root / "weights.ckpt", "cpu")
+    image = model.render(model.scene.cameras[0], (8, 8))
+    assert image.rgb.shape == (8, 8, 3)
+
+
 def read_path_file(root: Path, rng: random.Random) -> None:
     from geometry.cameras import make_cameras
     from geometry.rays import Bounds
@@ -113,6 +122,22 @@ def read_run(root: Path, rng: random.Random) -> None:
     epoch_table(run, (1, 2))
     if run.scene is not None:
         assert_finite(run.scene)
+
+
+def write_report(root: Path, rng: random.Random) -> None:
+    """The whole page, figures and all, or nothing of it."""
+    from reporting.contents import describe
+    from reporting.run import load_run
+    from writing.html.page import write_page
+
+    run = load_run("exp", root / "logs", root / "results")
+    contents = describe(run, root / "figures", (1, 2), lambda model: {})
+    write_page(
+        root / "report.html",
+        "report.html",
+        **{"title": "t", "written": "w", "runs": [contents], "curves": []},
+        **{"epochs": (1, 2), "command": "c"},
+    )
 
 
 def read_steps(root: Path, rng: random.Random) -> None:

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz import files, readers
+from tests.fuzz import checkpoints, files, readers
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 
 Mutate = Callable[[bytes, random.Random], bytes]
@@ -66,6 +66,7 @@ def _write(root: Path, files: dict[str, bytes]) -> None:
 
 _JSON: dict[str, Mutate] = {".json": mutate_json}
 _IMAGES: dict[str, Mutate] = dict.fromkeys((".png", ".jpg", ".webp", ".tif", ".bmp"), mutate_bytes)
+_CHECKPOINT: dict[str, Mutate] = {".ckpt": checkpoints.mutate_checkpoint}
 _TRANSFORMS = [files.transforms, files.transforms_fisheye, files.transforms_per_frame]
 _MASKED = [files.transforms, files.cut_out]
 
@@ -100,10 +101,16 @@ _all = (
     Target("masks", _MASKED, {".png": files.mutate_mask}, readers.read_scene("transforms"), "mask"),
     Target(
         "checkpoint",
-        [files.checkpoint, files.nerf_pl],
-        {".ckpt": files.mutate_checkpoint},
+        [checkpoints.checkpoint, checkpoints.nerf_pl],
+        _CHECKPOINT,
         readers.read_checkpoint_file,
         cases=300,
+    ),
+    Target(
+        "weights",
+        [checkpoints.exported_nerf, checkpoints.exported_voxels],
+        _CHECKPOINT,
+        readers.render_weights,
     ),
     Target(
         "path",
@@ -114,6 +121,13 @@ _all = (
     ),
     Target("events", [files.events], {".host": mutate_bytes}, readers.read_log_files),
     Target("run", [files.run], {**_JSON, ".png": mutate_bytes}, readers.read_run),
+    Target(
+        "page",
+        [files.captured_run],
+        {**_JSON, ".png": mutate_bytes},
+        readers.write_report,
+        cases=4,
+    ),
     Target("steps", [files.steps], _JSON, readers.read_steps),
 )
 TARGETS = {target.name: target for target in _all}

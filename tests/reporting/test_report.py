@@ -190,3 +190,30 @@ def test_browser_shows_the_report(browser, folder: Path, width: int):
     assert tab.evaluate(values) == sorted(tab.evaluate(values), reverse=True)
     assert (broken, said) == (0, [address])
     tab.close()
+
+
+def test_markup_in_names_from_files_is_shown_not_run(tmp_path):
+    """Names, options, protocols and advice of a run that somebody else has sent."""
+    from reporting.contents import describe
+    from reporting.run import load_run
+    from tests.fuzz.files import captured_run
+    from writing.html.page import write_page
+
+    captured_run(tmp_path)
+    script = "<script>alert(1)</script>"
+    logs = tmp_path / "logs/exp/version_0"
+    for path in (logs / "run.json", logs / "capture/capture_report.json"):
+        path.write_text(path.read_text().replace('"cpu"', f'"{script}"').replace("Take", script))
+    metrics = tmp_path / "results/test/metrics.json"
+    metrics.write_text(metrics.read_text().replace('"r_0"', f'"{script}"'))
+    run = load_run("exp", tmp_path / "logs", tmp_path / "results")
+    contents = describe(run, tmp_path / "figures", (1,), lambda model: {})
+    write_page(
+        tmp_path / "report.html",
+        "report.html",
+        **{"title": script, "written": "", "runs": [contents], "curves": []},
+        **{"epochs": (1,), "command": script},
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert script not in page
+    assert page.count("&lt;script&gt;alert(1)") >= 5

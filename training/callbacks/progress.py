@@ -13,7 +13,7 @@ from training.callbacks.clock import TrainingClock
 
 
 class TrainingProgress(ProgressBar):
-    """Counts steps, or seconds where --max_time ends the training."""
+    """Counts steps; seconds or rays where those end the training."""
 
     def __init__(self, clock: TrainingClock) -> None:
         super().__init__()
@@ -28,12 +28,11 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        by_time = self.clock.max_time is not None
-        unit = "s" if by_time else "step"
+        value, total, unit = self._count(trainer)
         count = "{n:.0f}/{total:.0f} " + unit
         self._bar = tqdm(
-            total=self.clock.max_time if by_time else trainer.estimated_stepping_batches,
-            initial=self.clock.seconds if by_time else trainer.global_step,
+            total=total,
+            initial=value,
             bar_format="{desc} {percentage:3.0f}%|{bar}| " + count + " [left {remaining}{postfix}]",
             desc="training",
             dynamic_ncols=True,
@@ -47,7 +46,7 @@ class TrainingProgress(ProgressBar):
     ) -> None:
         if self._bar is None or self._bar.disable:
             return
-        value = self.clock.seconds if self.clock.max_time is not None else trainer.global_step
+        value, _, _ = self._count(trainer)
         if trainer.global_step % 10 == 0 or self.clock.rays_per_second < 10_000:
             metrics = trainer.callback_metrics
             shown = {"rays/s": f"{self.clock.rays_per_second:.0f}"}
@@ -64,6 +63,15 @@ class TrainingProgress(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self._close()
+
+    def _count(self, trainer: Trainer) -> tuple[float, float, str]:
+        """What is done, of how many, and of what."""
+        clock = self.clock
+        if clock.max_time is not None:
+            return clock.seconds, clock.max_time, "s"
+        if clock.max_rays is not None:  # the steps of a field that grows are not known before
+            return clock.rays, clock.max_rays, "rays"
+        return trainer.global_step, trainer.estimated_stepping_batches, "step"
 
     def _close(self) -> None:
         if self._bar is not None:
