@@ -60,6 +60,13 @@ class RunConfig:
     """name of the run: ckpts/<exp_name>, logs/<exp_name>"""
     save_top_k: int = 5
     """best checkpoints to keep (by val/loss); -1 keeps all"""
+    keep_epochs: tuple[int, ...] = ()
+    """keep checkpoints after so many epochs too, as after_epoch=N.ckpt, for report.py
+    --checkpoints; an epoch is a pass over as many rays as there are training pixels"""
+    keep_steps: tuple[int, ...] = ()
+    """keep checkpoints after so many steps, as after_step=N.ckpt"""
+    keep_seconds: tuple[int, ...] = ()
+    """keep checkpoints after so many seconds of training, as after_seconds=N.ckpt"""
     no_restart: bool = False
     """do not start again from another seed when training has collapsed"""
 
@@ -70,6 +77,9 @@ class RunConfig:
         ):
             require_positive(self, name)
         require(self.num_gpus >= 0, "--num_gpus must not be negative")
+        for name in ("keep_epochs", "keep_steps", "keep_seconds"):
+            points = getattr(self, name)
+            require(all(point > 0 for point in points), f"--{name} must be positive")
         require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
         require(
             bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,
