@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import tyro
@@ -85,6 +87,11 @@ def parse(
     if "Perhaps you meant:" in lines:
         text += f" (perhaps you meant {lines[lines.index('Perhaps you meant:') + 1]})"
     raise UserError(f"{text or box.getvalue().strip()}; see --help")
+
+
+def typed_command() -> str:
+    """The command line as it can be typed again."""
+    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def read_flag(args: Sequence[str], name: str) -> str | None:

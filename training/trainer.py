@@ -20,6 +20,7 @@ from .callbacks.growing import Growing
 from .callbacks.hooks import ModelHooks
 from .callbacks.keep_after import KeepAfter
 from .callbacks.keep_last import KeepLast
+from .callbacks.photo_errors import PhotoErrors
 from .callbacks.progress import TrainingProgress
 from .callbacks.record import RunRecord
 from .callbacks.snapshots import Snapshots
@@ -38,6 +39,7 @@ class Run:
     guard: CollapseGuard
     keep_last: KeepLast
     record: RunRecord
+    errors: PhotoErrors
 
 
 def make_run(
@@ -68,6 +70,7 @@ def make_run(
     clock = TrainingClock(config.max_time, config.max_steps, max_rays)
     files = SharedCheckpoints()
     guard, keep_last = CollapseGuard(), KeepLast(folder / "last.ckpt", files)
+    errors = PhotoErrors()
     record = RunRecord(plain_options, clock, keep_last)
     growing = Growing(clock, config.batch_size is None and spec.adapts_batch(model_config))
     validate_every = _validate_every(config, spec, photos, processes)
@@ -75,6 +78,7 @@ def make_run(
         clock,
         *([growing] if spec.grows else []),
         ModelHooks(growing.lr_scale),
+        errors,
         guard,
         TrainingProgress(clock),
         ModelCheckpoint(
@@ -109,7 +113,7 @@ def make_run(
         enable_model_summary=False,
         benchmark=True,
     )
-    return Run(trainer, clock, guard, keep_last, record)
+    return Run(trainer, clock, guard, keep_last, record, errors)
 
 
 def steps_per_epoch(config: RunConfig, spec: ModelSpec, photos: Photos, processes: int) -> int:

@@ -101,7 +101,7 @@ def read_log_files(root: Path, rng: random.Random) -> None:
 
 
 def read_run(root: Path, rng: random.Random) -> None:
-    from reporting.contents import epoch_table
+    from reporting.points import table, usual_points
     from reporting.run import load_run
 
     run = load_run("exp", root / "logs", root / "results")
@@ -110,7 +110,7 @@ def read_run(root: Path, rng: random.Random) -> None:
     for view in run.compared():
         assert view.error.size
     run.shots()
-    epoch_table(run, (1, 2))
+    table(run, usual_points(run, (1, 2)))
     if run.scene is not None:
         assert_finite(run.scene)
 
