@@ -66,8 +66,9 @@ def main() -> None:
         if checkpoint.scene is None:
             raise UserError("--export_weights takes a checkpoint of train.py")
         if is_main_process():
-            export_weights(checkpoint, Path(options.export_weights))
-        print(options.export_weights)
+            path = Path(options.export_weights)
+            size = export_weights(checkpoint, path, options.export_mb)
+            print(f"{path} ({size:.1f} MB)")
         return
     device = choose_device(options)
     launch(options.num_gpus)

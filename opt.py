@@ -114,6 +114,9 @@ class EvalOptions:
     """format of the depth files: PFM, NumPy, or raw little-endian float32"""
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
+    export_mb: float = 25.0
+    """megabytes of that file at most: weights are written in half precision, the tables of voxels
+    in 8 bits or as many fewer as it takes (4 at least); 0 writes all of them as they are"""
     num_gpus: int = 1
     """GPUs (or CPU processes) that share the views"""
     accelerator: Accelerator = "auto"
@@ -125,6 +128,7 @@ class EvalOptions:
             *("path_seconds", "path_radius", "gif_width", "gif_mb"),
         ):
             require_positive(self, name)
+        require(self.export_mb >= 0, "--export_mb must not be negative")
         require(self.fps <= 120, f"--fps must be at most 120, not {self.fps:g}")
         if self.img_wh is not None:
             require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")

@@ -73,7 +73,7 @@ def read_checkpoint_file(root: Path, rng: random.Random) -> None:
     checkpoint.settled_options()
     if checkpoint.scene is not None:
         assert_finite(checkpoint.scene)
-        export_weights(checkpoint, root / "weights.ckpt")
+        export_weights(checkpoint, root / "weights.ckpt", 25.0)
         read_checkpoint(root / "weights.ckpt")
 
 
