@@ -7,25 +7,23 @@ beside the model (ModelSpec.config) and become flags of train.py with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import Any, Literal
 
 from cli import parse, read_flag, to_dict
 from datasets.config import SceneConfig
 from errors import UserError, require, require_positive
 from models import find_model, model_dict
-from training.config import Accelerator, RunConfig
+from training.config import Accelerator, LengthConfig, OutputConfig, RunConfig
 from training.optim.config import OptimizerConfig
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
-    """Train a neural radiance field on a scene with known camera poses."""
+class FieldConfig:
+    """The field, and how its rays are trained."""
 
     model: str = "nerf"
-    """the field; docs/commands.md lists the models, and each model's --help its own options"""
-    config: Any = None
-    """the model's own options; by default all as ModelSpec.config has them"""
+    """the field; --help with a --model lists that model's own options"""
     preset: Literal["cs180"] | None = None
     """options of a known setting, under those given here; cs180: the Berkeley class project"""
     perturb: float = 1.0
@@ -40,6 +38,18 @@ class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
 
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default the model's own (huber for voxels, mse for the others)"""
+
+
+@dataclass(frozen=True)
+class TrainOptions(FieldConfig, RunConfig, OptimizerConfig, SceneConfig):
+    """Train a neural radiance field on a scene with known camera poses.
+
+    For example: python train.py --model voxels --max_time 300 --dataset_name llff
+    --root_dir scenes/pig --exp_name pig
+    """
+
+    config: Any = None
+    """the model's own options; by default all as ModelSpec.config has them"""
 
     def __post_init__(self) -> None:
         SceneConfig.__post_init__(self)
@@ -184,7 +194,22 @@ def parse_training(args: Sequence[str], default: TrainOptions | None = None) -> 
     for option in sorted(spec.unused_options):
         if read_flag(args, option) is not None:
             raise UserError(f"--{option} means nothing with --model {name}; leave it out")
-    return parse(TrainOptions, args, default, nested={"config": spec.config})
+    groups = {
+        "scene": SceneConfig,
+        "model": _with_models(FieldConfig),
+        "training": LengthConfig,
+        "output": OutputConfig,
+        "optimizer": OptimizerConfig,
+    }
+    return parse(TrainOptions, args, default, nested={"config": spec.config}, groups=groups)
+
+
+def _with_models(kind: type) -> type:
+    """The same dataclass, whose description lists the models."""
+    listed = "; ".join(f"{name}: {spec.help}" for name, spec in model_dict.items())
+    described = make_dataclass(kind.__name__, [], bases=(kind,), frozen=True)
+    described.__doc__ = f"{kind.__doc__} Models are {listed}."
+    return described
 
 
 def from_dict(kind: type[Any], values: dict[str, Any]) -> Any:

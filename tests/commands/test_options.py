@@ -148,3 +148,14 @@ def test_help_names_every_option(model, capsys):
     text = capsys.readouterr().out
     for name in to_dict(options_of(model)):
         assert f"--{name}" in text
+
+
+def test_help_has_groups_and_lists_the_models(capsys):
+    with pytest.raises(SystemExit):
+        parse_training(["--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    places = [text.index(f"{name} options") for name in ("scene", "model", "training", "output")]
+    assert places == sorted(places)
+    assert "python train.py --model voxels" in text
+    for name, spec in model_dict.items():
+        assert f"{name}: {spec.help}" in text
