@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -48,18 +50,24 @@ def parse(
     args: Sequence[str] | None = None,
     default: OptionsT | None = None,
     nested: dict[str, type] | None = None,
+    groups: dict[str, type] | None = None,
 ) -> OptionsT:
     """Read options of `kind` from `args` (the command line), over those of `default`.
 
     Args:
         kind: a dataclass; each field is a flag, documented by the string below it.
         nested: fields that hold a dataclass, whose fields become flags too.
+        groups: dataclasses that `kind` is made of, by their titles in --help, in its order.
 
     Raises UserError, in one line, for options that do not fit.
     """
     args = sys.argv[1:] if args is None else args
     parsed: type = kind
-    if nested:
+    given = default
+    if groups:
+        parsed = _grouped(kind, {**groups, **(nested or {})}, given)
+        default = None
+    elif nested:
         more = [(name, own, field(default_factory=own)) for name, own in nested.items()]
         parsed = make_dataclass(kind.__name__, more, bases=(kind,), frozen=True)
         parsed.__doc__ = kind.__doc__
@@ -78,7 +86,7 @@ def parse(
                 config=(tyro.conf.OmitArgPrefixes,),
                 registry=_registry,
             )
-            return cast(OptionsT, options)
+            return cast(OptionsT, _flat(kind, options, nested or {}) if groups else options)
     except SystemExit as stop:
         if stop.code != 2:
             raise
@@ -88,6 +96,36 @@ def parse(
     if "Perhaps you meant:" in lines:
         text += f" (perhaps you meant {lines[lines.index('Perhaps you meant:') + 1]})"
     raise UserError(f"{text or box.getvalue().strip()}; see --help")
+
+
+def _grouped(kind: type, groups: dict[str, type], default: Any) -> type:
+    """A dataclass with one field for each group, whose values are those of `default`."""
+    members = []
+    for title, group in groups.items():
+        start = getattr(default, title, None)
+        if not isinstance(start, group):
+            start = group(**{f.name: getattr(default, f.name) for f in fields(cast(Any, group))})
+        members.append((title, group, field(default=start)))
+    parsed = make_dataclass(kind.__name__, members, frozen=True)
+    parsed.__doc__ = kind.__doc__
+    return parsed
+
+
+def _flat(kind: type, options: Any, nested: dict[str, type]) -> Any:
+    """An instance of `kind` from its groups."""
+    values = {}
+    for own in fields(options):
+        value = getattr(options, own.name)
+        if own.name in nested:
+            values[own.name] = value
+        else:
+            values |= {f.name: getattr(value, f.name) for f in fields(value)}
+    return kind(**values)
+
+
+def typed_command() -> str:
+    """The command line as it can be typed again."""
+    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def read_flag(args: Sequence[str], name: str) -> str | None:

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from api import Model, load_model
-from cli import parse, to_dict
+from cli import parse, to_dict, typed_command
 from datasets import load_scene
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
@@ -66,8 +66,9 @@ def main() -> None:
         if checkpoint.scene is None:
             raise UserError("--export_weights takes a checkpoint of train.py")
         if is_main_process():
-            export_weights(checkpoint, Path(options.export_weights))
-        print(options.export_weights)
+            path = Path(options.export_weights)
+            size = export_weights(checkpoint, path, options.export_mb)
+            print(f"{path} ({size:.1f} MB)")
         return
     device = choose_device(options)
     launch(options.num_gpus)
@@ -245,6 +246,7 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
     report, photos = measure(model, split, rendered, name)
     report["seconds_per_frame"] = round(seconds, 4)
     report["ckpt_path"] = options.ckpt_path
+    report["command"] = typed_command()
     mean = report["mean"]
     text = f"mean over {len(indices)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}"
     write_album(folder, rendered, photos, report["views"], f"{name}, {split}: {text}")

@@ -7,7 +7,7 @@ beside the model (ModelSpec.config) and become flags of train.py with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +15,16 @@ from cli import check_values, parse, read_flag, to_dict
 from datasets.config import SceneConfig
 from errors import UserError, require, require_positive
 from models import find_model, model_dict
-from training.config import Accelerator, RunConfig
+from training.config import Accelerator, LengthConfig, OutputConfig, RunConfig
 from training.optim.config import OptimizerConfig
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
-    """Train a neural radiance field on a scene with known camera poses."""
+class FieldConfig:
+    """The field, and how its rays are trained."""
 
     model: str = "nerf"
-    """the field; docs/commands.md lists the models, and each model's --help its own options"""
-    config: Any = None
-    """the model's own options; by default all as ModelSpec.config has them"""
+    """the field; --help with a --model lists that model's own options"""
     preset: Literal["cs180"] | None = None
     """options of a known setting, under those given here; cs180: the Berkeley class project"""
     perturb: float = 1.0
@@ -41,6 +39,18 @@ class TrainOptions(RunConfig, OptimizerConfig, SceneConfig):
 
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default the model's own (huber for voxels, mse for the others)"""
+
+
+@dataclass(frozen=True)
+class TrainOptions(FieldConfig, RunConfig, OptimizerConfig, SceneConfig):
+    """Train a neural radiance field on a scene with known camera poses.
+
+    For example: python train.py --model voxels --max_time 300 --dataset_name llff
+    --root_dir scenes/pig --exp_name pig
+    """
+
+    config: Any = None
+    """the model's own options; by default all as ModelSpec.config has them"""
 
     def __post_init__(self) -> None:
         SceneConfig.__post_init__(self)
@@ -115,6 +125,9 @@ class EvalOptions:
     """format of the depth files: PFM, NumPy, or raw little-endian float32"""
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
+    export_mb: float = 25.0
+    """megabytes of that file at most: weights are written in half precision, the tables of voxels
+    in 8 bits or as many fewer as it takes (4 at least); 0 writes all of them as they are"""
     num_gpus: int = 1
     """GPUs (or CPU processes) that share the views"""
     accelerator: Accelerator = "auto"
@@ -126,6 +139,7 @@ class EvalOptions:
             *("path_seconds", "path_radius", "gif_width", "gif_mb"),
         ):
             require_positive(self, name)
+        require(self.export_mb >= 0, "--export_mb must not be negative")
         require(self.fps <= 120, f"--fps must be at most 120, not {self.fps:g}")
         if self.img_wh is not None:
             require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")
@@ -181,7 +195,22 @@ def parse_training(args: Sequence[str], default: TrainOptions | None = None) -> 
     for option in sorted(spec.unused_options):
         if read_flag(args, option) is not None:
             raise UserError(f"--{option} means nothing with --model {name}; leave it out")
-    return parse(TrainOptions, args, default, nested={"config": spec.config})
+    groups = {
+        "scene": SceneConfig,
+        "model": _with_models(FieldConfig),
+        "training": LengthConfig,
+        "output": OutputConfig,
+        "optimizer": OptimizerConfig,
+    }
+    return parse(TrainOptions, args, default, nested={"config": spec.config}, groups=groups)
+
+
+def _with_models(kind: type) -> type:
+    """The same dataclass, whose description lists the models."""
+    listed = "; ".join(f"{name}: {spec.help}" for name, spec in model_dict.items())
+    described = make_dataclass(kind.__name__, [], bases=(kind,), frozen=True)
+    described.__doc__ = f"{kind.__doc__} Models are {listed}."
+    return described
 
 
 def from_dict(kind: type[Any], values: dict[str, Any]) -> Any:

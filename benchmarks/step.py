@@ -31,6 +31,7 @@ from training.callbacks.collapse import CollapseGuard
 from training.callbacks.hooks import ModelHooks
 from training.callbacks.keep_last import KeepLast
 from training.callbacks.progress import TrainingProgress
+from training.checkpoint_files import SharedCheckpoints
 
 _WARM_UP = 2  # steps
 
@@ -97,7 +98,7 @@ def measure(system: TimedSystem, steps: int) -> dict[str, float]:
             # The timer before the one that writes a checkpoint at the end.
             callbacks=[
                 *(clock, ModelHooks(lambda: 0.0), CollapseGuard(), TrainingProgress(clock)),
-                *(timer, KeepLast(Path(folder) / "last.ckpt")),
+                *(timer, KeepLast(Path(folder) / "last.ckpt", SharedCheckpoints())),
             ],
             enable_checkpointing=False,
             enable_model_summary=False,

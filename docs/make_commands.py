@@ -22,7 +22,7 @@ from models.point_model import SamplingConfig
 from opt import EvalOptions, TrainOptions
 from plot_rays import PlotOptions
 from report import ReportOptions
-from training.config import RunConfig
+from training.config import LengthConfig, OutputConfig
 from training.optim.config import OptimizerConfig
 from writing.files import write_bytes
 
@@ -87,7 +87,8 @@ def _train() -> str:
     own.pop("config")  # the model's own options, below
     groups = {
         "The scene": options_of(SceneConfig),
-        "The run": options_of(RunConfig),
+        "The run": options_of(LengthConfig),
+        "The output": options_of(OutputConfig),
         "The optimizer": options_of(OptimizerConfig),
     }
     grouped = {name for group in groups.values() for name in group}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cli import typed_command
 from writing.depth import grey_of_depth
 from writing.files import write_json, write_png
 from writing.frames import StoredFrames
@@ -40,7 +41,10 @@ class FrameStore:
         """The numbers of the frames that are still missing."""
         if self._stored_key() != self.key:
             self._remove_frames()
-            write_json(self.folder / _KEY, {"frames": self.count, "key": self.key})
+            write_json(
+                self.folder / _KEY,
+                {"frames": self.count, "key": self.key, "command": typed_command()},
+            )
         return [number for number in range(self.count) if not self._is_done(number)]
 
     def write(self, number: int, view: View, near: float, far: float) -> None:

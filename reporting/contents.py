@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets.files.layout import check_layout
 from datasets.files.text import read_object
 from reporting import pictures
+from reporting.judgement import judge
+from reporting.points import Point, table
 from reporting.run import Run
 from reporting.shown import STRIP_SIDE, poster, shown_film, shown_picture
 from writing.html.page import data_uri
@@ -18,41 +19,14 @@ from writing.html.page import data_uri
 _CAPTURE = {"placed": int, "photos": list, "capture": str, "advice": [str]}
 
 
-def epoch_ends(run: Run) -> dict[int, int]:
-    """The last logged step of each epoch that is over, by its number from 1."""
-    series = run.log.series("epoch")
-    ends: dict[int, int] = {}
-    for step, epoch in zip(series.steps, series.values, strict=True):
-        ends[int(epoch) + 1] = step
-    running = run.record.get("epoch", 0) + 1
-    return {epoch: step for epoch, step in ends.items() if epoch < running or epoch < max(ends)}
-
-
-def epoch_table(run: Run, epochs: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Figures after the chosen epochs, as far as the run got."""
-    ends = epoch_ends(run)
-    return [
-        {
-            "epoch": epoch,
-            "step": ends[epoch],
-            **{
-                tag.replace("/", "_"): run.log.series(tag).at(ends[epoch] + 1)
-                for tag in ("train/psnr", "train/loss", "val/psnr", "val/loss")
-            },
-        }
-        for epoch in epochs
-        if epoch in ends
-    ]
-
-
 def describe(
-    run: Run, folder: Path, epochs: tuple[int, ...], defaults: Callable[[str], dict[str, Any]]
+    run: Run, folder: Path, points: Sequence[Point], defaults: Callable[[str], dict[str, Any]]
 ) -> dict[str, Any]:
     """All that the template shows of one run.
 
     Args:
         folder: its figures are written there.
-        epochs: that are tabled.
+        points: that are tabled.
         defaults: of a model's name, the options of a training that gives none.
     """
     record = run.record
@@ -67,6 +41,7 @@ def describe(
                 "photo": shown_picture(photo),
                 "image": shown_picture(image),
                 "error": shown_picture(error),
+                "said": pictures.say_error(view),
                 "small": view.photo.shape[1] < 200,
             }
         )
@@ -98,8 +73,11 @@ def describe(
         "videos": [_video(caption, path, folder) for caption, path in run.videos()],
         "metrics": run.metrics,
         "results": run.results,
-        "epochs": epoch_table(run, epochs),
-        "commands": _commands(run),
+        "points": table(run, points),
+        "commands": run.commands,
+        "judgement": judge(run),
+        "training_photos": run.record.get("training_photos", []),
+        "depth_ends": _depth_ends(run),
     }
 
 
@@ -124,6 +102,14 @@ def _duration(seconds: float | None) -> str | None:
     )
 
 
+def _depth_ends(run: Run) -> tuple[str, str]:
+    """What the nearest and the farthest colour of the depth picture stand for."""
+    if run.scene is None or run.scene.forward_facing:
+        return "near", "far"
+    bounds, units = run.scene.bounds, run.scene.units
+    return f"near, {bounds.near * units:.3g}", f"far, {bounds.far * units:.3g}"
+
+
 def _capture(path: Path) -> dict[str, Any]:
     report = check_layout(read_object(path), _CAPTURE, str(path))
     return {
@@ -132,13 +118,6 @@ def _capture(path: Path) -> dict[str, Any]:
         "kind": report.get("capture"),
         "advice": report.get("advice", []),
     }
-
-
-def _commands(run: Run) -> list[str]:
-    commands = [run.record["command"]] if "command" in run.record else []
-    checkpoint = (run.metrics or {}).get("ckpt_path") or f"ckpts/{run.name}/last.ckpt"
-    commands.append(shlex.join(["python", "eval.py", "--ckpt_path", checkpoint]))
-    return commands
 
 
 def _embedded(path: Path | None) -> str | None:

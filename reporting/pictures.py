@@ -12,18 +12,26 @@ from learn.figures.curves import Curve, draw_curves, smooth
 from learn.figures.strip import draw_strip
 from learn.figures.style import new_figure, save_figure, style
 from learn.rayplot.draw import draw_cameras
+from reporting.rendered import Rendered, same_views
 from reporting.run import Compared, Run
 from writing.files import write_png
 
 _ERROR_SCALE = 0.25  # the error that the map shows as brightest
 
 
-def curves(folder: Path, runs: list[Run], marks: dict[float, str]) -> list[Path]:
-    """PSNR of all runs on one axis, and their loss on another, as PNG and SVG."""
+def curves(
+    folder: Path, runs: list[Run], labels: dict[str, str], marks: dict[float, str]
+) -> list[Path]:
+    """PSNR of all runs on one axis, and their loss on another, as PNG and SVG.
+
+    Args:
+        labels: by the runs' names.
+        marks: words at steps.
+    """
     quality: dict[str, Curve] = {}
     loss: dict[str, Curve] = {}
     for run in runs:
-        prefix = f"{run.name}, " if len(runs) > 1 else ""
+        prefix = f"{labels[run.name]}, " if len(runs) > 1 else ""
         for kind, tag in (("training", "train"), ("validation", "val")):
             for panel, name in ((quality, "psnr"), (loss, "loss")):
                 series = run.log.series(f"{tag}/{name}")
@@ -80,6 +88,30 @@ def comparison(folder: Path, run: Run, number: int, compared: Compared) -> tuple
         axis.axis("off")
         figure.colorbar(shown, ax=axis, extend="max", label="mean absolute error", shrink=0.85)
         return photo, image, save_figure(figure, folder / f"{stem}_error.png")
+
+
+def say_error(compared: Compared) -> str:
+    """One sentence on an error map."""
+    error = compared.error
+    square = np.sort((error**2).ravel())[::-1]
+    half = int(np.searchsorted(square.cumsum(), 0.5 * square.sum())) + 1
+    return (
+        f"Brighter is further from the photo: {100 * error.mean():.1f} % of full scale on "
+        f"average; half of the squared error lies in {100 * half / error.size:.0f} % of the pixels."
+    )
+
+
+def rows(folder: Path, rendered: list[Rendered]) -> list[tuple[str, Path]]:
+    """For each view that all have, a strip of its photo and what each made of it."""
+    found = []
+    for place, (name, numbers) in enumerate(same_views(rendered)):
+        pairs = list(zip(rendered, numbers, strict=True))
+        images = [r.images[number] for r, number in pairs]
+        captions = [f"{r.label}\n{r.psnr[number]:.2f} dB" for r, number in pairs]
+        photo = rendered[0].photos[numbers[0]]
+        path = folder / f"compared_{place}.png"
+        found.append((name, draw_strip(path, [*images, photo], [*captions, "photo\n"], panel=2.6)))
+    return found
 
 
 def cameras(folder: Path, run: Run) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,19 @@ COMPARISON = "val/GT_pred_depth"
 # Folders of the evaluation, the best first: what moves, and what was measured.
 METRICS = "metrics.json"
 # Their layouts, as far as a report shows what is in them.
+_MEAN = {"psnr": float, "ssim": float}
 _RECORD = {
     **{"state": str, "step": int, "epoch": int, "first_step": int, "seconds": float},
     **{"options": {"model": str}, "views": {str: int}, "parameters": int, "versions": {str: str}},
+    **{"training_photos": [{"name": str, "psnr": float}], "validation": _MEAN},
     **{"scene": str, "command": str, "started": str, "device": str, "devices": int},
 }
-_MEAN = {"psnr": float, "ssim": float}
 _METRICS = {
     "mean": _MEAN,
     "views": [{"name": str, **_MEAN}],
     "protocol": str,
     "ckpt_path": str,
+    **{"command": str, "seconds_per_frame": float},
     "published": {"psnr": {str: float}, "differs": [str]},
 }
 # What a record with a command has besides.
@@ -110,6 +113,29 @@ class Run:
         return found
 
     @property
+    def flight(self) -> Path | None:
+        """The folder of the flight, or of its preview."""
+        if self.results is None:
+            return None
+        folders = (self.results / name for name in FLIGHTS)
+        return next((folder for folder in folders if any(folder.glob("*.mp4"))), None)
+
+    @property
+    def commands(self) -> list[str]:
+        """What was typed, as far as it is known: preparing, training, measuring, flying."""
+        report = self.capture("capture_report.json")
+        prepared = None if report is None else read_object(report).get("command")
+        flown = None
+        if self.flight is not None and is_file(self.flight / "frames.json"):
+            flown = read_object(self.flight / "frames.json").get("command")
+        measured = (self.metrics or {}).get("command")
+        if measured is None:
+            checkpoint = (self.metrics or {}).get("ckpt_path") or f"ckpts/{self.name}/last.ckpt"
+            measured = shlex.join(["python", "eval.py", "--ckpt_path", checkpoint])
+        typed = (prepared, self.record.get("command"), measured, flown)
+        return list(dict.fromkeys(command for command in typed if isinstance(command, str)))
+
+    @property
     def photos(self) -> Path | None:
         return _existing(self.folder / PHOTOS)
 
@@ -150,13 +176,11 @@ class Run:
     def videos(self) -> list[tuple[str, Path]]:
         """Captions and files of what moves: the flight, or its preview, and their depth."""
         found = []
-        flight = next(
-            (f for f in FLIGHTS if self.results and any((self.results / f).glob("*.mp4"))), None
-        )
-        if flight is not None and self.results is not None:
-            for path in sorted((self.results / flight).glob("*.mp4")):
+        if self.flight is not None:
+            name = self.flight.name
+            for path in sorted(self.flight.glob("*.mp4")):
                 depth = path.stem.endswith("_depth")
-                found.append((f"{flight}: depth, red is near" if depth else f"the {flight}", path))
+                found.append((f"{name}: depth, red is near" if depth else f"the {name}", path))
         for name, caption in (
             (VIEWS_GIF, "novel views along the test cameras"),
             (DEPTH_GIF, "their depth, nearer is lighter"),

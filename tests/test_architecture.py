@@ -26,7 +26,7 @@ ALLOWED = {
     "training": BASE | {"datasets", "models", "losses", "evaluation"},
     "capture": BASE | {"datasets"},
     "learn": BASE | {"datasets", "models", "evaluation", "training"},
-    "reporting": BASE | {"datasets", "evaluation", "training", "learn"},
+    "reporting": BASE | {"api", "datasets", "evaluation", "training", "learn"},
     "exporting": BASE | {"api", "datasets", "models", "paths", "evaluation", "training"},
     "opt": {"cli", "errors", "datasets", "models", "training"},
     "api": BASE | {"datasets", "models", "evaluation", "training", "opt"},

@@ -24,10 +24,12 @@ from datasets.files.layout import check_layout
 from datasets.files.numbers import is_number
 from datasets.scene import Scene
 from errors import UserError
+from training.packing import FEWEST_BITS, MOST_BITS, pack, unpack
 from writing.files import replacing
 
-# 1: without a version and a recipe. 2: with them, and with today's names.
-FORMAT_VERSION = 2
+# 1: without a version and a recipe. 2: with them, and with today's names. 3: an exported file whose
+# weights are packed (training/packing.py).
+FORMAT_VERSION, PACKED_VERSION = 2, 3
 # Names of weights in format 1.
 _ALIASES = {"nerf_coarse.unseen": "nerf_coarse.background_sh"}
 # What nerf_pl's checkpoints hold of their training: options, optimizers, schedulers. Names from
@@ -130,8 +132,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if isinstance(name, str) and isinstance(weight, Tensor)
     }
     version = content.get("format_version", 1)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or version > PACKED_VERSION:
         raise UserError(f"{path}: written by a newer version of this project; update it")
+    if version == PACKED_VERSION:
+        try:
+            weights = unpack(weights, content.get("packed"))
+        except (UserError, ValueError, RuntimeError, TypeError) as error:
+            raise UserError(_damaged(path)) from error
     if not any(name.startswith("nerf_coarse.") for name in weights):
         some = ", ".join(str(name) for name in list(state)[:3])
         raise UserError(f"{path}: not a checkpoint of this project or of nerf_pl (it has {some})")
@@ -184,18 +191,31 @@ def _progress(content: dict[str, Any]) -> Progress:
     )
 
 
-def export_weights(checkpoint: Checkpoint, path: Path) -> None:
-    """Write what rendering needs, without the state of the training."""
+def export_weights(checkpoint: Checkpoint, path: Path, megabytes: float) -> float:
+    """Write what rendering needs, without the state of the training; returns the megabytes.
+
+    Args:
+        megabytes: of the file at most: tables take fewer bits until it fits, as far as that goes;
+            0 writes all weights as they are.
+    """
     assert checkpoint.scene is not None
     content = {
         "hyper_parameters": checkpoint.options,
         "scene": checkpoint.scene.to_dict(),
         "recipe": checkpoint.recipe,
-        "format_version": FORMAT_VERSION,
+        "format_version": PACKED_VERSION if megabytes else FORMAT_VERSION,
         "state_dict": checkpoint.state_dict,
     }
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        for bits in range(MOST_BITS, FEWEST_BITS - 1, -1):
+            if megabytes:
+                plain, packed = pack(checkpoint.state_dict, bits)
+                content |= {"state_dict": plain, "packed": packed}
+            torch.save(content, temporary)
+            size = temporary.stat().st_size / 1e6
+            if not megabytes or size <= megabytes:
+                break
+    return size
 
 
 def _load(path: Path) -> Any:

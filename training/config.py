@@ -11,8 +11,8 @@ Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """How long a run is, on what it runs, and what is kept of it."""
+class LengthConfig:
+    """How long a run is, and on what it runs."""
 
     batch_size: int | None = None
     """rays per step and process: N processes take N times as many in a step; by default the
@@ -31,10 +31,6 @@ class RunConfig:
     val_rays: int | None = None
     """rays of each of them at most, on a regular grid over the view; by default all (0) on a
     GPU, 4096 on a CPU"""
-
-    snapshots: tuple[int, ...] = ()
-    """steps at which the first validation view is rendered whole, for a strip of how it forms;
-    at the end GIFs of the test cameras' views and depth are made as well"""
 
     num_gpus: int = 1
     """GPUs (or CPU processes) to train on, on each machine"""
@@ -55,13 +51,33 @@ class RunConfig:
     """checkpoint to go on from: a run's last.ckpt resumes it, weights alone start from them"""
     prefixes_to_ignore: tuple[str, ...] = ("loss",)
     """weights of the checkpoint whose names start so are left out"""
+    no_restart: bool = False
+    """do not start again from another seed when training has collapsed"""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What a run is called, and what is kept of it."""
 
     exp_name: str = "exp"
     """name of the run: ckpts/<exp_name>, logs/<exp_name>"""
     save_top_k: int = 5
     """best checkpoints to keep (by val/loss); -1 keeps all"""
-    no_restart: bool = False
-    """do not start again from another seed when training has collapsed"""
+    keep_epochs: tuple[int, ...] = ()
+    """keep checkpoints after so many epochs too, as after_epoch=N.ckpt, for report.py
+    --checkpoints; an epoch is a pass over as many rays as there are training pixels"""
+    keep_steps: tuple[int, ...] = ()
+    """keep checkpoints after so many steps, as after_step=N.ckpt"""
+    keep_seconds: tuple[int, ...] = ()
+    """keep checkpoints after so many seconds of training, as after_seconds=N.ckpt"""
+    snapshots: tuple[int, ...] = ()
+    """steps at which the first validation view is rendered whole, for a strip of how it forms;
+    at the end GIFs of the test cameras' views and depth are made as well"""
+
+
+@dataclass(frozen=True)
+class RunConfig(OutputConfig, LengthConfig):
+    """How long a run is, on what it runs, and what is kept of it."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -70,6 +86,9 @@ class RunConfig:
         ):
             require_positive(self, name)
         require(self.num_gpus >= 0, "--num_gpus must not be negative")
+        for name in ("keep_epochs", "keep_steps", "keep_seconds"):
+            points = getattr(self, name)
+            require(all(point > 0 for point in points), f"--{name} must be positive")
         require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
         require(
             bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,

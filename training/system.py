@@ -36,6 +36,7 @@ class RadianceSystem(Protocol):
         depth: supervision by sparse points, where the model takes it and points are known.
         appearance: the training photos' exposures, where there are any.
         seed: of everything that is random.
+        position: training rays that all processes have seen, over all passes.
     """
 
     spec: ModelSpec
@@ -48,6 +49,7 @@ class RadianceSystem(Protocol):
     depth: DepthSupervision | None
     appearance: Appearance | None
     seed: int
+    position: int
 
     @property
     def device(self) -> torch.device: ...

@@ -18,10 +18,13 @@ from .callbacks.clock import LOG_EVERY, TrainingClock
 from .callbacks.collapse import CollapseGuard
 from .callbacks.growing import Growing
 from .callbacks.hooks import ModelHooks
+from .callbacks.keep_after import KeepAfter
 from .callbacks.keep_last import KeepLast
+from .callbacks.photo_errors import PhotoErrors
 from .callbacks.progress import TrainingProgress
 from .callbacks.record import RunRecord
 from .callbacks.snapshots import Snapshots
+from .checkpoint_files import SharedCheckpoints
 from .config import RunConfig
 
 _VALIDATE_EVERY = 1000  # steps of a field whose epochs have no fixed number of them
@@ -36,6 +39,7 @@ class Run:
     guard: CollapseGuard
     keep_last: KeepLast
     record: RunRecord
+    errors: PhotoErrors
 
 
 def make_run(
@@ -59,11 +63,14 @@ def make_run(
     """
     folder = Path("ckpts") / config.exp_name
     limited = config.max_steps is not None or config.max_time is not None
+    pixels = RayLoader.batches(photos, 1)
     max_rays = None
     if spec.grows and not limited:
-        max_rays = config.num_epochs * RayLoader.batches(photos, 1)
+        max_rays = config.num_epochs * pixels
     clock = TrainingClock(config.max_time, config.max_steps, max_rays)
-    guard, keep_last = CollapseGuard(), KeepLast(folder / "last.ckpt")
+    files = SharedCheckpoints()
+    guard, keep_last = CollapseGuard(), KeepLast(folder / "last.ckpt", files)
+    errors = PhotoErrors()
     record = RunRecord(plain_options, clock, keep_last)
     growing = Growing(clock, config.batch_size is None and spec.adapts_batch(model_config))
     validate_every = _validate_every(config, spec, photos, processes)
@@ -71,6 +78,7 @@ def make_run(
         clock,
         *([growing] if spec.grows else []),
         ModelHooks(growing.lr_scale),
+        errors,
         guard,
         TrainingProgress(clock),
         ModelCheckpoint(
@@ -81,6 +89,7 @@ def make_run(
             save_top_k=config.save_top_k,
             enable_version_counter=False,
         ),
+        KeepAfter(folder, config, clock, pixels),
         keep_last,
         record,
         *([Snapshots(config.snapshots, clock, keep_last)] if config.snapshots else []),
@@ -96,6 +105,7 @@ def make_run(
         max_steps=config.max_steps or -1,
         logger=TensorBoardLogger("logs", name=config.exp_name, default_hp_metric=False),
         callbacks=callbacks,
+        plugins=[files],
         val_check_interval=validate_every,
         check_val_every_n_epoch=None if validate_every else 1,
         num_sanity_val_steps=1,  # draws the picture of step 0
@@ -103,7 +113,7 @@ def make_run(
         enable_model_summary=False,
         benchmark=True,
     )
-    return Run(trainer, clock, guard, keep_last, record)
+    return Run(trainer, clock, guard, keep_last, record, errors)
 
 
 def steps_per_epoch(config: RunConfig, spec: ModelSpec, photos: Photos, processes: int) -> int:

@@ -16,6 +16,7 @@ from capture.checks.check import Verdict
 from capture.checks.pictures import Cell, draw_cameras, draw_contact_sheet
 from capture.input.photos import Photo
 from capture.output.export import Exported, scene_to_solver
+from cli import typed_command
 from geometry.poses import Poses
 from writing.files import write_json
 
@@ -100,7 +101,7 @@ def write_report(
     if "capture" in report:
         title += f", {report['capture']}"
     draw_contact_sheet(root / SHEET, title, cells)
-    write_json(root / REPORT, report)
+    write_json(root / REPORT, {**report, "command": typed_command()})
 
 
 def draw_scene(

@@ -162,3 +162,14 @@ def test_values_that_no_option_has_are_named(name, value):
     values = {**to_dict(TrainOptions()), name: value}
     with pytest.raises(UserError, match=rf"last.ckpt: damaged options \(--{name} cannot be"):
         from_checkpoint(values, "last.ckpt")
+
+
+def test_help_has_groups_and_lists_the_models(capsys):
+    with pytest.raises(SystemExit):
+        parse_training(["--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    places = [text.index(f"{name} options") for name in ("scene", "model", "training", "output")]
+    assert places == sorted(places)
+    assert "python train.py --model voxels" in text
+    for name, spec in model_dict.items():
+        assert f"{name}: {spec.help}" in text

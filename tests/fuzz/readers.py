@@ -73,7 +73,7 @@ def read_checkpoint_file(root: Path, rng: random.Random) -> None:
     checkpoint.settled_options()
     if checkpoint.scene is not None:
         assert_finite(checkpoint.scene)
-        export_weights(checkpoint, root / "weights.ckpt")
+        export_weights(checkpoint, root / "weights.ckpt", 25.0)
         read_checkpoint(root / "weights.ckpt")
 
 
@@ -110,7 +110,7 @@ def read_log_files(root: Path, rng: random.Random) -> None:
 
 
 def read_run(root: Path, rng: random.Random) -> None:
-    from reporting.contents import epoch_table
+    from reporting.points import table, usual_points
     from reporting.run import load_run
 
     run = load_run("exp", root / "logs", root / "results")
@@ -119,7 +119,7 @@ def read_run(root: Path, rng: random.Random) -> None:
     for view in run.compared():
         assert view.error.size
     run.shots()
-    epoch_table(run, (1, 2))
+    table(run, usual_points(run, (1, 2)))
     if run.scene is not None:
         assert_finite(run.scene)
 
@@ -127,16 +127,18 @@ def read_run(root: Path, rng: random.Random) -> None:
 def write_report(root: Path, rng: random.Random) -> None:
     """The whole page, figures and all, or nothing of it."""
     from reporting.contents import describe
+    from reporting.points import usual_points
     from reporting.run import load_run
     from writing.html.page import write_page
 
     run = load_run("exp", root / "logs", root / "results")
-    contents = describe(run, root / "figures", (1, 2), lambda model: {})
+    contents = describe(run, root / "figures", usual_points(run, (1, 2)), lambda model: {})
     write_page(
         root / "report.html",
         "report.html",
         **{"title": "t", "written": "w", "runs": [contents], "curves": []},
-        **{"epochs": (1, 2), "command": "c"},
+        **{"epochs": (1, 2), "command": "c", "labels": {}, "rendered": [], "rows": []},
+        several=[],
     )
 
 

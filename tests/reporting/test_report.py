@@ -14,8 +14,11 @@ import eval as evaluation
 import report
 import train
 from errors import run_command
-from reporting.events import Series, read_log
-from reporting.run import load_run
+from reporting.events import Log, Series, read_log
+from reporting.judgement import judge
+from reporting.points import kept_checkpoints
+from reporting.rendered import render_checkpoints
+from reporting.run import Run, load_run
 from tests.scenes import write_blender
 
 TINY = (
@@ -40,13 +43,16 @@ def folder(tmp_path_factory) -> Path:
     write_blender(root / "ball", size=16)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert command(patch, train, f"--exp_name whole --num_epochs 3 {TINY}") == 0
+        assert (
+            command(patch, train, f"--exp_name whole --num_epochs 3 --keep_epochs 1 3 {TINY}") == 0
+        )
         assert command(patch, train, f"--exp_name half --max_steps 3 {TINY}") == 0
         record = json.loads(Path("logs/half/version_0/run.json").read_text())
         record["state"] = "training"  # as if it had been killed
         Path("logs/half/version_0/run.json").write_text(json.dumps(record))
         assert command(patch, evaluation, "--ckpt_path ckpts/whole/last.ckpt --n_frames 4") == 0
-        assert command(patch, report, "--exp_name whole half --epochs 1 2 3 9") == 0
+        assert command(patch, report, "whole half --epochs 1 2 3 9") == 0
+        assert command(patch, report, "whole --checkpoints 1 3 --views 2") == 0
     return root
 
 
@@ -123,6 +129,54 @@ def test_logs_alone_make_a_report(folder: Path, monkeypatch):
     assert (folder / "reports/bare/figures/strip_bare.png").exists()
 
 
+def test_kept_checkpoints_are_rendered_and_tabled(folder: Path):
+    """The last one's mean is that of eval.py, whose views they are."""
+    page = (folder / "reports/whole/report.html").read_text()
+    metrics = json.loads((folder / "results/blender/ball/test/metrics.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        kept = kept_checkpoints(load_run("whole", Path("logs"), None), (1, 3), Path("ckpts/whole"))
+        first, last = render_checkpoints(kept, 9)
+    assert (first.label, last.label) == ("epoch 1", "epoch 3")
+    assert first.step * 3 == last.step
+    assert last.mean_psnr == pytest.approx(metrics["mean"]["psnr"], abs=1e-3)
+    rows = {row["name"]: row["psnr"] for row in metrics["views"]}
+    assert last.psnr == pytest.approx([rows[name] for name in last.names], abs=1e-3)
+    assert "after epoch 1, epoch 3" in page
+    assert {"compared_0.png", "compared_1.png"} <= {
+        path.name for path in (folder / "reports/whole/figures").iterdir()
+    }
+
+
+def test_runs_of_one_scene_are_named_by_what_differs(folder: Path, page: str):
+    assert "whole (num_epochs 3, max_steps default)" in page
+    assert "half (num_epochs 16, max_steps 3)" in page
+    assert "Side by side" in page
+
+
+def test_training_photos_are_listed_the_worst_first(folder: Path, page: str):
+    photos = json.loads((folder / "logs/whole/version_0/run.json").read_text())["training_photos"]
+    assert len(photos) == 8
+    assert [row["psnr"] for row in photos] == sorted(row["psnr"] for row in photos)
+    assert photos[0]["name"] in page
+
+
+@pytest.mark.parametrize(
+    ("train_psnr", "held_out", "told"),
+    [
+        ([15, 20, 22, 24, 26], [15, 20, 19, 18, 17], "Training rises while held-out"),
+        ([15, 16, 17, 18, 19], [15, 16, 17, 18, 19], "a longer training"),
+        ([15, 20, 20, 20, 20], [15, 19, 19, 19, 19], "hardly changed"),
+        ([15, 20, 25, 30, 30], [15, 19, 19, 19, 19], "better than held-out ones"),
+    ],
+)
+def test_judgement_follows_the_curves(train_psnr, held_out, told: str):
+    steps = [100, 200, 300, 400, 500]
+    log = Log({"train/psnr": Series(steps, train_psnr), "val/psnr": Series(steps, held_out)})
+    run = Run("made", Path(), log, {}, None, None, None, None)
+    assert told in " ".join(judge(run))
+
+
 def test_series_at_a_step():
     series = Series([5, 10], [1.0, 2.0])
     assert [series.at(step) for step in (4, 5, 9, 10, 99)] == [None, 1.0, 1.0, 2.0, 2.0]
@@ -134,6 +188,8 @@ def test_series_at_a_step():
         ("--exp_name nothing", "no such run; there are"),
         ("--exp_name whole --results_dir nowhere", "no such folder"),
         ("--exp_name whole half --results_dir ball", "one folder for each"),
+        ("whole --checkpoints 1 2", "train with --keep_epochs 1 2"),
+        ("whole half --checkpoints 1", "of one run"),
         ("", "--exp_name"),
     ],
 )
@@ -195,6 +251,7 @@ def test_browser_shows_the_report(browser, folder: Path, width: int):
 def test_markup_in_names_from_files_is_shown_not_run(tmp_path):
     """Names, options, protocols and advice of a run that somebody else has sent."""
     from reporting.contents import describe
+    from reporting.points import usual_points
     from reporting.run import load_run
     from tests.fuzz.files import captured_run
     from writing.html.page import write_page
@@ -207,12 +264,13 @@ def test_markup_in_names_from_files_is_shown_not_run(tmp_path):
     metrics = tmp_path / "results/test/metrics.json"
     metrics.write_text(metrics.read_text().replace('"r_0"', f'"{script}"'))
     run = load_run("exp", tmp_path / "logs", tmp_path / "results")
-    contents = describe(run, tmp_path / "figures", (1,), lambda model: {})
+    contents = describe(run, tmp_path / "figures", usual_points(run, (1,)), lambda model: {})
     write_page(
         tmp_path / "report.html",
         "report.html",
         **{"title": script, "written": "", "runs": [contents], "curves": []},
-        **{"epochs": (1,), "command": script},
+        **{"epochs": (1,), "command": script, "labels": {}, "rendered": [], "rows": []},
+        several=[],
     )
     page = (tmp_path / "report.html").read_text()
     assert script not in page

@@ -17,7 +17,8 @@ LOG_EVERY = 10  # steps
 class TrainingClock(Callback):
     """Counts seconds of training over all parts of a resumed run, and stops it after `max_time`.
 
-    Logs `train/rays_per_second`, a mean over the steps since it was last logged.
+    Logs `train/seconds`, and `train/rays_per_second`, a mean over the steps since it was last
+    logged.
 
     Args:
         max_time: seconds to train; None has no such limit.
@@ -70,6 +71,7 @@ class TrainingClock(Callback):
             self.rays_per_second = rays / max(1e-9, seconds)
             self._rays_timed, self._seconds_timed = self.rays, self.seconds
             pl_module.log("train/rays_per_second", self.rays_per_second)
+            pl_module.log("train/seconds", self.seconds)
         out_of_time = self.max_time is not None and self.seconds >= self.max_time
         # The clocks of several processes differ; all must stop at the same step.
         if self.max_time is not None and any(any_process(out_of_time)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -12,7 +11,10 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from training.checkpoint_files import SharedCheckpoints
 from training.distributed.processes import any_process
+
+from .keep_after import AFTER
 
 
 class KeepLast(Callback):
@@ -24,11 +26,12 @@ class KeepLast(Callback):
 
     Args:
         path: of the checkpoint.
+        files: how checkpoints are written.
         seconds: between two checkpoints.
     """
 
-    def __init__(self, path: Path, seconds: float = 300.0) -> None:
-        self.path = path
+    def __init__(self, path: Path, files: SharedCheckpoints, seconds: float = 300.0) -> None:
+        self.path, self.files = path, files
         self.seconds = seconds
         self.interrupted = False
         self._asked_to_stop = False
@@ -60,6 +63,8 @@ class KeepLast(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (self.interrupted,) = any_process(self._asked_to_stop)
         self._save(trainer)
+        if trainer.is_global_zero:
+            self.files.keep_one(self.path, also=AFTER)
         self._restore_handlers()
 
     def on_exception(
@@ -68,14 +73,7 @@ class KeepLast(Callback):
         self._restore_handlers()
 
     def _save(self, trainer: Trainer) -> None:
-        temporary = self.path.with_name(f".{self.path.name}")
-        try:
-            trainer.save_checkpoint(temporary)  # all processes take part, the first one writes
-            if trainer.is_global_zero:
-                os.replace(temporary, self.path)
-        finally:
-            if trainer.is_global_zero:
-                temporary.unlink(missing_ok=True)
+        trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
 
     def _restore_handlers(self) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
-import sys
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from cli import typed_command
 from training.callbacks.clock import TrainingClock
 from training.callbacks.keep_last import KeepLast
 from training.system import system_of
@@ -61,7 +60,7 @@ class RunRecord(Callback):
         scene = system.scene
         device = pl_module.device
         self._record = {
-            "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": typed_command(),
             "options": self.options,
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "first_step": trainer.global_step,

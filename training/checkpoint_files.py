@@ -1,0 +1,68 @@
+"""How checkpoints are written: whole or not at all, and those of one step as one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+
+class SharedCheckpoints(TorchCheckpointIO):
+    """Lets all names of a step share their bytes, by hard links where the file system has them.
+
+    epoch=N.ckpt, last.ckpt and after_*.ckpt of one step hold the same weights; the one written
+    last knows most of how far the run is, and the others become it. A file is never changed in
+    place, only replaced whole: a name that shares it keeps it, whatever becomes of the others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps: dict[Path, int] = {}
+
+    def save_checkpoint(
+        self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        path = Path(path)
+        with _replacing(path) as temporary:
+            super().save_checkpoint(dict(checkpoint), temporary, storage_options)
+        self._steps[path] = checkpoint["global_step"]
+        for name in self._twins(path):
+            _link(path, name)
+
+    def keep_one(self, path: Path, also: str) -> None:
+        """Remove what is the same as `path` and could not be linked to it.
+
+        Args:
+            also: beginning of names that stay nevertheless.
+        """
+        for name in self._twins(path):
+            if not name.samefile(path) and not name.name.startswith(also):
+                name.unlink()
+
+    def _twins(self, path: Path) -> list[Path]:
+        """The other files of its step."""
+        step = self._steps.get(path)
+        return [p for p, at in self._steps.items() if at == step and p != path and p.is_file()]
+
+
+def _link(path: Path, name: Path) -> None:
+    """Make `name` a hard link to `path`, at no moment absent."""
+    with contextlib.suppress(OSError), _replacing(name) as temporary:
+        os.link(path, temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """As writing.files.replacing, under one name: what a killed run leaves is written over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
