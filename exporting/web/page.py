@@ -118,7 +118,7 @@ def write_page(
     depth_range = film_depth_range(render, scene, flight.cameras, device)
     described = describe_scene(scene, exposure, flight, depth_range, _FLIGHT_FPS)
     meta = {**described, **describe_field(twin, packed.bricks, packed.codes)}
-    poster = _poster(render, exposure, scene, flight, device)
+    poster = _poster(render, scene, flight, device)
     page = _page(meta, packed.content, poster).encode()
     path.write_bytes(page)
     loss = _loss(_renderer(field, scene), _renderer(twin, scene), scene, photos, device)
@@ -159,15 +159,12 @@ def _loss(
 
 
 def _poster(
-    render: ImageRenderer,
-    exposure: NearbyExposure | None,
-    scene: Scene,
-    flight: CameraPath,
-    device: str,
+    render: ImageRenderer, scene: Scene, flight: CameraPath, device: str
 ) -> UInt8[np.ndarray, "height width 3"]:
+    """The flight's first frame."""
     film = film_scene(scene, flight, None)
     view = _views(scene, _smaller(film.cameras[[0]], _POSTER_SIDE))
-    return render_view(render, exposure, view, view.cameras.to(device), 0).image
+    return render_view(render, None, view, view.cameras.to(device), 0).image
 
 
 def _page(meta: dict[str, Any], content: bytes, poster: UInt8[np.ndarray, "height width 3"]) -> str:

@@ -22,7 +22,7 @@ function fromInput(meta, c2w) {
 // The exposure to expect there (models/appearance/nearby.py).
 function exposureAt(meta, pose) {
   const e = meta.exposure;
-  if (!e) return { gain: [1, 1, 1], offset: [0, 0, 0] };
+  if (!e) return NOT_EXPOSED;
   const eye = column(pose, 3), axis = column(pose, 2);
   const far = e.photos.map((photo) => {
     const place = add(photo.slice(0, 3), eye, -1), turn = add(photo.slice(3), axis, -1);

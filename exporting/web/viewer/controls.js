@@ -113,6 +113,6 @@ class Controls {
 
 const KEYS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
-  a: [-1, 0, 0, true], s: [0, -1, 0, true], w: [0, 1, 0, true], e: [1, 0, 0, true],
+  a: [-1, 0, 0, true], s: [0, -1, 0, true], w: [0, 1, 0, true], d: [1, 0, 0, true],
   "+": [0, 0, -1], "=": [0, 0, -1], "-": [0, 0, 1],
 };

@@ -6,6 +6,9 @@ void main() {
   gl_Position = vec4(corner, 0.0, 1.0);
 }`;
 
+// Who looks around sees the scene as it is on average, as in a flight: its brightness stays.
+const NOT_EXPOSED = { gain: [1, 1, 1], offset: [0, 0, 0] };
+
 class Program {
   constructor(gl, source) {
     this.gl = gl;
@@ -151,7 +154,8 @@ class Gpu {
 
   // Rays of a camera into a target; pixel (x, y) of its first texel and pixels between texels.
   draw(target, camera, [x, y, step], mode = 0) {
-    const { gl } = this, c = camera.c2w, exposure = exposureAt(this.meta, c);
+    const { gl } = this, c = camera.c2w;
+    const exposure = camera.exposed ? exposureAt(this.meta, c) : NOT_EXPOSED;
     target.bind();
     gl.disable(gl.BLEND);
     this.march.set({

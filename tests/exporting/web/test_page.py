@@ -131,7 +131,7 @@ def test_a_touch_ends_the_flight_and_limits_hold(browser, tmp_path):
     free = np.array(state()["pose"]).reshape(3, 4)
     assert np.linalg.norm(free[:, 3]) > 1.2 * np.linalg.norm(held[:, 3])
     page.wait_for_function("window.nerf.state().refined", timeout=30_000)
-    page.keyboard.press("d")
+    page.keyboard.press("z")
     assert state()["mode"] == 1
     page.keyboard.press("r")
     again = state()
