@@ -101,6 +101,7 @@ class Gpu {
 
   async upload(field, progress) {
     const { gl, meta } = this, corners = numberCorners(meta, field);
+    await restoreValues(meta, field, corners, (share) => progress(0.5 * share));
     const atlas = atlasSize(meta.bricks), size = atlas.map((n) => n * SIDE);
     const kinds = { density: [gl.R8, gl.RED], first: [gl.RGBA8, gl.RGBA], last: [gl.RGBA8, gl.RGBA] };
     Object.entries(kinds).forEach(([, [format]], i) => texture3d(gl, 2 + i, format, size, gl.LINEAR));
@@ -111,7 +112,7 @@ class Gpu {
         const place = [0, 0, layer * SIDE, size[0], size[1], SIDE];
         gl.texSubImage3D(gl.TEXTURE_3D, 0, ...place, layout, gl.UNSIGNED_BYTE, texels[name]);
       });
-      progress((layer + 1) / atlas[2]);
+      progress(0.5 + 0.5 * (layer + 1) / atlas[2]);
       await pause();
     }
     texture3d(gl, 0, gl.RGBA8UI, meta.brickDims, gl.NEAREST);
