@@ -24,14 +24,24 @@ LEVELS = (256, 128, 64, 32)
 
 @dataclass(frozen=True)
 class Packed:
-    """A field as a page holds it: its corners as they are shown, and the bytes."""
+    """A field as a page holds it: its corners as they are shown, and the bytes.
+
+    Attributes:
+        streams: of pack.
+        kept: share of the field's cells.
+        levels: of features.
+    """
 
     corners: Corners
     codes: Codes
     bricks: Bricks
-    content: bytes
+    streams: tuple[bytes, bytes]
     kept: float
     levels: int
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.streams)
 
 
 def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float) -> Packed:
@@ -76,5 +86,5 @@ def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float)
 
 
 def _packed(corners: Corners, bricks: Bricks, codes: Codes, kept: float) -> Packed:
-    content = pack(bricks, codes, corners.grid.levels[0])
-    return Packed(dequantised(corners, codes), codes, bricks, content, kept, codes.levels)
+    streams = pack(bricks, codes, corners.grid.levels[0])
+    return Packed(dequantised(corners, codes), codes, bricks, streams, kept, codes.levels)

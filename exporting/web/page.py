@@ -118,6 +118,7 @@ def write_page(
     depth_range = film_depth_range(render, scene, flight.cameras, device)
     described = describe_scene(scene, exposure, flight, depth_range, _FLIGHT_FPS)
     meta = {**described, **describe_field(twin, packed.bricks, packed.codes)}
+    meta["streams"] = [len(stream) for stream in packed.streams]
     poster = _poster(render, scene, flight, device)
     page = _page(meta, packed.content, poster).encode()
     path.write_bytes(page)

@@ -16,26 +16,29 @@ async function readField(meta, progress) {
     progress(0.5 * parts.length / scripts.length);
     await pause();
   }
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  const whole = new Uint8Array(meta.bytes), reader = stream.getReader();
-  for (let at = 0; ;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    whole.set(value, at);
-    at += value.length;
-    progress(0.5 + 0.2 * at / meta.bytes);
-  }
-  const masksAt = 4 * meta.bricks, planesAt = masksAt + 64 * meta.bricks;
-  const planes = [];
-  for (let c = 0; c < meta.low.length; c++) {
-    const begin = planesAt + c * meta.corners;
-    planes.push(whole.subarray(begin, begin + meta.corners));
-  }
+  // The cells' bytes, and one for each channel of each corner.
+  const blob = new Blob(parts), [first, second] = meta.streams, masksAt = 4 * meta.bricks;
+  const cells = await inflated(blob.slice(0, first), 68 * meta.bricks);
+  const values = await inflated(blob.slice(first, first + second), meta.low.length * meta.corners,
+    (share) => progress(0.5 + 0.2 * share));
+  const planes = meta.low.map((_, c) => values.subarray(c * meta.corners, (c + 1) * meta.corners));
   return {
-    positions: new Uint32Array(whole.buffer, 0, meta.bricks),
-    masks: whole.subarray(masksAt, planesAt),
+    positions: new Uint32Array(cells.buffer, 0, meta.bricks),
+    masks: cells.subarray(masksAt),
     planes,
   };
+}
+
+async function inflated(blob, size, progress = () => {}) {
+  const reader = blob.stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  const whole = new Uint8Array(size);
+  for (let at = 0; ;) {
+    const { done, value } = await reader.read();
+    if (done) return whole;
+    whole.set(value, at);
+    at += value.length;
+    progress(at / size);
+  }
 }
 
 // Which corners there are, and how many lie before each word of 32 of them.

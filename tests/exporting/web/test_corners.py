@@ -68,12 +68,13 @@ def test_the_bytes_are_laid_out_as_described(levels):
     corners = merged_corners(ball_field("box", 24.0))
     codes, bricks = coarser(quantise(corners), levels), bricks_of(corners.grid.mask)
     level = corners.grid.levels[0]
-    content = zlib.decompress(pack(bricks, codes, level))
+    cells, values = (zlib.decompress(part) for part in pack(bricks, codes, level))
     n, count = len(bricks.positions), len(corners.density)
-    assert len(content) == n * (4 + 64) + 9 * count
-    positions = np.frombuffer(content, "<u4", n)
+    assert len(cells) == n * (4 + 64)
+    positions = np.frombuffer(cells, "<u4", n)
     assert (np.diff(positions.astype(int)) > 0).all()
-    rest = np.frombuffer(content, np.uint8, offset=n * 68).reshape(9, count)
+    assert np.array_equal(np.frombuffer(cells[4 * n :], np.uint8).reshape(n, 64), bricks.masks)
+    rest = np.frombuffer(values, np.uint8).reshape(9, count)
     assert np.array_equal(_restored(rest, level, levels), codes.numbers().numpy())
 
 
