@@ -103,7 +103,7 @@ async function main(meta, shaders) {
 
   window.nerf.state = () => ({
     flying: controls.flying, pose: controls.pose(), scale: player.scale, frameMs: player.frameMs,
-    refined: player.finished(), limited: controls.orbit.limited, mode: player.mode,
+    refined: player.sharp(), limited: controls.orbit.limited, mode: player.mode,
   });
   for (const button of Object.values(buttons)) button.disabled = false;
   byId("loading").hidden = true;
