@@ -34,7 +34,7 @@ _RENDER = """async (camera) => {
 
 @contextlib.contextmanager
 def open_browser() -> Iterator[Any]:
-    """Chromium, as long as the block lasts. Raises UserError where it, or playwright, is missing."""
+    """Chromium, as long as the block lasts. Raises UserError where it or playwright is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:

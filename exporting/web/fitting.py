@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from datasets.scene import Scene
@@ -82,7 +83,11 @@ def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float)
         packed = _packed(corners, bricks, coarser(quantise(corners), LEVELS[-1]), kept)
         if len(packed.content) <= limit:
             return packed
-    raise UserError(f"--web_mb {most_megabytes:g} is too little for {scene.name}")
+    text = f"--web_mb {most_megabytes:g} is too little for {scene.name}"
+    if packed is not None:
+        enough = (len(packed.content) * 4 / 3 + _OVERHEAD) / 1e6
+        text += f"; {math.ceil(10 * enough) / 10:g} is enough for the least of it"
+    raise UserError(text)
 
 
 def _packed(corners: Corners, bricks: Bricks, codes: Codes, kept: float) -> Packed:

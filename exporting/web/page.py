@@ -20,6 +20,7 @@ from datasets.scene import Scene
 from errors import UserError
 from evaluation.flight import film_depth_range, film_scene
 from evaluation.views import render_depth, render_view
+from exporting.bake import BAKE_SECONDS, bake
 from geometry.cameras import Cameras
 from models.appearance.nearby import NearbyExposure
 from models.rendering.image import ImageRenderer
@@ -68,20 +69,25 @@ class PageReport:
         return text
 
 
-def export_page(path: Path, model: Model, most_megabytes: float) -> None:
+def export_page(
+    path: Path, model: Model, most_megabytes: float, bake_seconds: float = BAKE_SECONDS
+) -> None:
     """Write a trained scene as one page, and print what became of it.
 
-    Raises UserError where it is not a voxel field, has nothing to show, or does not fit.
+    Args:
+        bake_seconds: to make a voxel field of another model.
+
+    Raises UserError where it has nothing to show, or does not fit.
     """
-    field = model.fields["nerf_coarse"]
-    if not isinstance(field, VoxelField):
-        raise UserError(
-            f"--web takes a scene that was trained with --model voxels, not {model.options.model}"
-        )
     if path.is_dir():
         raise UserError(f"--web {path}: this is a folder")
     with replacing(path) as temporary:  # before all the work: whether it can be written at all
         temporary.touch()
+        field = model.fields["nerf_coarse"]
+        if not isinstance(field, VoxelField):
+            baked = bake(model, bake_seconds)
+            field = baked.field
+            print(f"voxels of it: {baked.alike:.1f} dB against the pictures of {model.spec.name}")
         report = write_page(temporary, field, model.scene, model.exposure, most_megabytes)
     print(f"{path}: {report}")
 
