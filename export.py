@@ -8,7 +8,6 @@ from pathlib import Path
 from api import load
 from cli import parse
 from errors import UserError, require, run_command
-from exporting.bake import BAKE_SECONDS
 from exporting.web.page import export_page
 
 
@@ -22,7 +21,7 @@ class ExportOptions:
     """HTML file to write: one page that shows the scene in any browser, without a network"""
     web_mb: float = 25.0
     """megabytes that the page may have; what shows least is left out until it fits"""
-    bake_seconds: float = BAKE_SECONDS
+    bake_seconds: float = 600.0
     """seconds to make a voxel field, which alone a page shows, of a scene of another model; half of
     them for the pictures that it learns from"""
     accelerator: str = "auto"

@@ -41,6 +41,8 @@ class Options(RecordOptions):
     """folder of the scene's photos, where it has moved"""
     web_mb: float = 25.0
     """megabytes of the page that is made"""
+    bake_seconds: float = 600.0
+    """seconds to make voxels of another model"""
     views: int = 4
     """test cameras, evenly spread"""
     side: int = 130
@@ -51,7 +53,7 @@ class Options(RecordOptions):
     """auto, cpu, gpu or mps"""
 
     def __post_init__(self) -> None:
-        for name in ("views", "side", "web_mb"):
+        for name in ("views", "side", "web_mb", "bake_seconds"):
             require_positive(self, name)
 
 
@@ -65,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(options.web or f"{folder}/page.html")
         if options.web is None:
-            export_page(path, model, options.web_mb)
+            export_page(path, model, options.web_mb, options.bake_seconds)
         megabytes = path.stat().st_size / 1e6
         with open_browser() as browser:
             start = time.perf_counter()

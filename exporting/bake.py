@@ -36,7 +36,6 @@ from training.optim.config import OptimizerConfig
 from training.optim.optimizers import growing_optimizer
 from training.randomness import step_generator
 
-BAKE_SECONDS = 600.0
 # Of the time, for the model's pictures; the rest is the field's training.
 _FOR_PICTURES = 0.5
 # Pixels of all pictures together, and the shorter side that each has at least.

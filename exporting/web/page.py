@@ -20,7 +20,7 @@ from datasets.scene import Scene
 from errors import UserError
 from evaluation.flight import film_depth_range, film_scene
 from evaluation.views import render_depth, render_view
-from exporting.bake import BAKE_SECONDS, bake
+from exporting.bake import bake
 from geometry.cameras import Cameras
 from models.appearance.nearby import NearbyExposure
 from models.rendering.image import ImageRenderer
@@ -69,9 +69,7 @@ class PageReport:
         return text
 
 
-def export_page(
-    path: Path, model: Model, most_megabytes: float, bake_seconds: float = BAKE_SECONDS
-) -> None:
+def export_page(path: Path, model: Model, most_megabytes: float, bake_seconds: float) -> None:
     """Write a trained scene as one page, and print what became of it.
 
     Args:
