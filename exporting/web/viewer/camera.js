@@ -55,7 +55,7 @@ function lensFor(meta, width, height, zoom = 1) {
   return { fx: fx * factor, fy: fy * factor, cx: width / 2, cy: height / 2, width, height, factor };
 }
 
-const CROPS = { box: 0, contracted: 0.45, ndc: 0.75 };
+const CROPS = { box: 0, contracted: 0.2, ndc: 0.75 };
 
 // An eye that turns about a target, upright.
 class Orbit {
