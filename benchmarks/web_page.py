@@ -63,7 +63,8 @@ def main() -> None:
     model = load(options.ckpt_path, options.accelerator)
     scene = _with_photos(model, options)
     test = scene.splits.get("test") or scene.splits["train"]
-    indices = [test[i * len(test) // options.views] for i in range(min(options.views, len(test)))]
+    count = min(options.views, len(test))
+    indices = [test[i * len(test) // count] for i in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(options.web or f"{folder}/page.html")
         if options.web is None:

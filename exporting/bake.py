@@ -40,6 +40,8 @@ from training.randomness import step_generator
 _FOR_PICTURES = 0.5
 # Pixels of all pictures together, and the shorter side that each has at least.
 _MOST_PIXELS, _LEAST_SIDE = 40_000_000, 8
+# Of a pixel of these pictures, in those of a photo.
+_FOOTPRINT = 0.5
 # What is left of the learning rates at the end; the largest part of an error that is squared.
 _LR_DECAY, _HUBER = 0.05, 0.1
 _PREPARE_RAYS = 1 << 16
@@ -74,9 +76,10 @@ def bake(model: Model, seconds: float) -> Baked:
     cameras = _teaching(model, _FOR_PICTURES * seconds)
     photos = _pictures(model, cameras)
     assert scene.region is not None
-    # Cells as fine as the pictures tell of.
+    # Cells as fine as the pictures tell of; these agree better than photos do.
     found = find_region(_whole(cameras), scene.bounds, scene.foreground_only)
-    region = replace(scene.region, pixel_footprint=found.pixel_footprint)
+    footprint = max(scene.region.pixel_footprint, _FOOTPRINT * found.pixel_footprint)
+    region = replace(scene.region, pixel_footprint=footprint)
     info = SceneInfo(region, scene.background, scene.foreground_only)
     config = spec.config()
     fields = spec.build_fields(config, info, spec.make_recipe(config, info))
@@ -117,7 +120,8 @@ def _whole(cameras: list[Cameras]) -> Cameras:
 
 
 def _pictures(model: Model, cameras: list[Cameras]) -> Photos:
-    """What the model shows, as photos; an object's with the opacity of their pixels."""
+    """What the model shows, as photos; of an object with the opacity of their pixels, where the
+    model learned it. Others may show the background as something that is as white."""
     scene, pixels, opacity = model.scene, [], []
     for camera in tqdm(cameras, desc="pictures to learn from", unit="view"):
         output = model.renderer(image_rays(camera.to(model.device), scene.bounds, 0))
@@ -130,7 +134,7 @@ def _pictures(model: Model, cameras: list[Cameras]) -> Photos:
     widths = torch.tensor([int(camera.size[0, 0]) for camera in cameras])
     return Photos(
         *(torch.cat(pixels), widths, counts.cumsum(0)),
-        alpha=alpha if scene.foreground_only else None,
+        alpha=alpha if scene.foreground_only and model.spec.random_background else None,
     )
 
 

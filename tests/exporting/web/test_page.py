@@ -73,6 +73,10 @@ def test_a_touch_ends_the_flight_and_limits_hold(browser, tmp_path):
     page.mouse.down()
     page.mouse.up()
     assert not state()["flying"]
+    page.keyboard.press(" ")
+    assert state()["flying"]
+    page.keyboard.press("ArrowLeft")
+    assert not state()["flying"]
     for key in ("-", "ArrowUp"):  # away and up, longer than the limits allow
         page.keyboard.down(key)
         page.wait_for_timeout(1500)
