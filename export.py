@@ -21,12 +21,19 @@ class ExportOptions:
     """HTML file to write: one page that shows the scene in any browser, without a network"""
     web_mb: float = 25.0
     """megabytes that the page may have; what shows least is left out until it fits"""
+    bake_seconds: float = 600.0
+    """seconds to make a voxel field, which alone a page shows, of a scene of another model; half of
+    them for the pictures that it learns from"""
     accelerator: str = "auto"
     """auto, cpu, gpu, cuda or mps"""
 
     def __post_init__(self) -> None:
         require(self.web is not None, "say what to write: --web pig.html")
         require(0 < self.web_mb < float("inf"), f"--web_mb must be positive, not {self.web_mb}")
+        require(
+            0 < self.bake_seconds < float("inf"),
+            f"--bake_seconds must be positive, not {self.bake_seconds}",
+        )
         if self.web is not None and Path(self.web).suffix.lower() not in (".html", ".htm"):
             raise UserError(f"--web {self.web}: the page's name ends in .html")
 
@@ -35,7 +42,7 @@ def main() -> None:
     options = parse(ExportOptions)
     model = load(options.ckpt_path, options.accelerator)
     if options.web is not None:
-        export_page(Path(options.web), model, options.web_mb)
+        export_page(Path(options.web), model, options.web_mb, options.bake_seconds)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,11 @@ def describe_field(field: VoxelField, bricks: Bricks, codes: Codes) -> dict[str,
     """The lattice, the ranges of the bytes, the equations' constants and the network's weights."""
     lattice, region, recipe = field.grid.lattice, field.region, field.recipe
     kind = "contracted" if region.unbounded else "ndc" if region.z_anisotropy > 1 else "box"
-    content = 4 * len(bricks.positions) + bricks.masks.size + codes.planes.numel()
     return {
         "kind": kind,
         "bricks": len(bricks.positions),
         "corners": codes.planes.shape[1],
-        "bytes": content,
+        "levels": codes.levels,
         "dims": list(lattice.dims),
         "brickDims": list(bricks.dims),
         "lattice": {"low": list(lattice.low), "edge": list(lattice.edge)},

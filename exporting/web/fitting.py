@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-from jaxtyping import Bool
-from torch import Tensor
 
 from datasets.scene import Scene
 from errors import UserError
@@ -22,19 +20,29 @@ _OVERHEAD = 200_000
 # Photos, and rays of each, that tell whether there is anything to show.
 _LOOKED_AT, _LOOKED_AT_RAYS = 6, 2000
 # Features may have so few levels before cells are left out.
-LEVELS = (256, 128, 64)
+LEVELS = (256, 128, 64, 32)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A field as a page holds it: its corners as they are shown, and the bytes."""
+    """A field as a page holds it: its corners as they are shown, and the bytes.
+
+    Attributes:
+        streams: of pack.
+        kept: share of the field's cells.
+        levels: of features.
+    """
 
     corners: Corners
     codes: Codes
     bricks: Bricks
-    content: bytes
+    streams: tuple[bytes, bytes]
     kept: float
     levels: int
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.streams)
 
 
 def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float) -> Packed:
@@ -50,9 +58,12 @@ def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float)
         raise UserError(f"there is nothing in {scene.name} that a photo's camera would show")
     limit = (most_megabytes * 1e6 - _OVERHEAD) * 3 / 4  # base64 takes four bytes for three
     packed = None
-    if len(bricks_of(field.grid.mask).positions) <= MOST_BRICKS:
+    corners = merged_corners(field)
+    bricks = bricks_of(field.grid.mask)
+    if len(bricks.positions) <= MOST_BRICKS:
+        codes = quantise(corners)
         for levels in LEVELS:
-            packed = _pack(field, None, levels)
+            packed = _packed(corners, bricks, coarser(codes, levels), 1.0)
             if len(packed.content) <= limit:
                 return packed
     weights = largest_weights(field, photos, scene.bounds)
@@ -63,18 +74,22 @@ def fit(field: VoxelField, photos: Cameras, scene: Scene, most_megabytes: float)
         mask = most_visible(field.grid, weights, share)
         if not bool(mask.any()):
             break
-        if len(bricks_of(mask).positions) > MOST_BRICKS:
+        bricks = bricks_of(mask)
+        if len(bricks.positions) > MOST_BRICKS:
             packed = None
             continue
-        packed = _pack(field, mask, LEVELS[-1])
+        corners = merged_corners(field, mask)
+        kept = len(corners.grid) / len(field.grid)
+        packed = _packed(corners, bricks, coarser(quantise(corners), LEVELS[-1]), kept)
         if len(packed.content) <= limit:
             return packed
-    raise UserError(f"--web_mb {most_megabytes:g} is too little for {scene.name}")
+    text = f"--web_mb {most_megabytes:g} is too little for {scene.name}"
+    if packed is not None:
+        enough = (len(packed.content) * 4 / 3 + _OVERHEAD) / 1e6
+        text += f"; {math.ceil(10 * enough) / 10:g} is enough for the least of it"
+    raise UserError(text)
 
 
-def _pack(field: VoxelField, mask: Bool[Tensor, "x y z"] | None, levels: int) -> Packed:
-    corners = merged_corners(field, mask)
-    codes = coarser(quantise(corners), levels)
-    bricks = bricks_of(corners.grid.mask)
-    shown, kept = dequantised(corners, codes), len(corners.grid) / max(1, len(field.grid))
-    return Packed(shown, codes, bricks, pack(bricks, codes), kept, levels)
+def _packed(corners: Corners, bricks: Bricks, codes: Codes, kept: float) -> Packed:
+    streams = pack(bricks, codes, corners.grid.levels[0])
+    return Packed(dequantised(corners, codes), codes, bricks, streams, kept, codes.levels)

@@ -20,6 +20,7 @@ from datasets.scene import Scene
 from errors import UserError
 from evaluation.flight import film_depth_range, film_scene
 from evaluation.views import render_depth, render_view
+from exporting.bake import bake
 from geometry.cameras import Cameras
 from models.appearance.nearby import NearbyExposure
 from models.rendering.image import ImageRenderer
@@ -68,20 +69,23 @@ class PageReport:
         return text
 
 
-def export_page(path: Path, model: Model, most_megabytes: float) -> None:
+def export_page(path: Path, model: Model, most_megabytes: float, bake_seconds: float) -> None:
     """Write a trained scene as one page, and print what became of it.
 
-    Raises UserError where it is not a voxel field, has nothing to show, or does not fit.
+    Args:
+        bake_seconds: to make a voxel field of another model.
+
+    Raises UserError where it has nothing to show, or does not fit.
     """
-    field = model.fields["nerf_coarse"]
-    if not isinstance(field, VoxelField):
-        raise UserError(
-            f"--web takes a scene that was trained with --model voxels, not {model.options.model}"
-        )
     if path.is_dir():
         raise UserError(f"--web {path}: this is a folder")
     with replacing(path) as temporary:  # before all the work: whether it can be written at all
         temporary.touch()
+        field = model.fields["nerf_coarse"]
+        if not isinstance(field, VoxelField):
+            baked = bake(model, bake_seconds)
+            field = baked.field
+            print(f"voxels of it: {baked.alike:.1f} dB against the pictures of {model.spec.name}")
         report = write_page(temporary, field, model.scene, model.exposure, most_megabytes)
     print(f"{path}: {report}")
 
@@ -118,7 +122,8 @@ def write_page(
     depth_range = film_depth_range(render, scene, flight.cameras, device)
     described = describe_scene(scene, exposure, flight, depth_range, _FLIGHT_FPS)
     meta = {**described, **describe_field(twin, packed.bricks, packed.codes)}
-    poster = _poster(render, exposure, scene, flight, device)
+    meta["streams"] = [len(stream) for stream in packed.streams]
+    poster = _poster(render, scene, flight, device)
     page = _page(meta, packed.content, poster).encode()
     path.write_bytes(page)
     loss = _loss(_renderer(field, scene), _renderer(twin, scene), scene, photos, device)
@@ -159,15 +164,12 @@ def _loss(
 
 
 def _poster(
-    render: ImageRenderer,
-    exposure: NearbyExposure | None,
-    scene: Scene,
-    flight: CameraPath,
-    device: str,
+    render: ImageRenderer, scene: Scene, flight: CameraPath, device: str
 ) -> UInt8[np.ndarray, "height width 3"]:
+    """The flight's first frame."""
     film = film_scene(scene, flight, None)
     view = _views(scene, _smaller(film.cameras[[0]], _POSTER_SIDE))
-    return render_view(render, exposure, view, view.cameras.to(device), 0).image
+    return render_view(render, None, view, view.cameras.to(device), 0).image
 
 
 def _page(meta: dict[str, Any], content: bytes, poster: UInt8[np.ndarray, "height width 3"]) -> str:

@@ -26,15 +26,23 @@ class Codes:
     Attributes:
         planes: (channel, corner), density first.
         low, high: of each channel.
+        levels: that features have, evenly from 0 to 255; density has all 256.
     """
 
     planes: UInt8[Tensor, "channel corner"]
     low: Float[Tensor, "channel"]
     high: Float[Tensor, "channel"]
+    levels: int = 256
 
     def values(self) -> Float[Tensor, "channel corner"]:
         span = (self.high - self.low) / 255
         return self.low[:, None] + span[:, None] * self.planes
+
+    def numbers(self) -> UInt8[Tensor, "channel corner"]:
+        """The levels' numbers, from 0 on, in place of the codes."""
+        numbers = self.planes.clone()
+        numbers[1:] = (self.planes[1:].float() * ((self.levels - 1) / 255)).round().byte()
+        return numbers
 
 
 def quantise(corners: Corners) -> Codes:
@@ -68,4 +76,4 @@ def coarser(codes: Codes, levels: int) -> Codes:
     planes = codes.planes.clone()
     features = planes[1:].float()
     planes[1:] = (255 / (levels - 1) * (features * (levels - 1) / 255).round()).round().byte()
-    return replace(codes, planes=planes)
+    return replace(codes, planes=planes, levels=levels)

@@ -14,8 +14,8 @@ from models.voxels.grid import VoxelGrid
 from models.voxels.integral.autograd import MarchConfig
 from models.voxels.integral.march import march_grid
 
-_RAYS_A_PHOTO = 60_000
-_MOST_RAYS = 3_000_000
+_RAYS_A_PHOTO = 40_000
+_MOST_RAYS = 1_500_000
 
 
 @torch.no_grad()

@@ -33,6 +33,10 @@ from tests.scenes import write_blender, write_npz
         ("eval.py", ["--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
         ("eval.py", ["--ckpt_path", "a", "--fps", "500"], "--fps must be at most 120"),
         ("eval.py", ["--ckpt_path", "a", "--split", "test", "--path", "orbit"], "--split path"),
+        ("export.py", ["--ckpt_path", "a"], "say what to write: --web pig.html"),
+        ("export.py", ["--ckpt_path", "a", "--web", "pig.png"], "the page's name ends in .html"),
+        ("export.py", ["--ckpt_path", "a", "--web", "a.html", "--web_mb", "0"], "--web_mb must be"),
+        ("export.py", ["--ckpt_path", "none.ckpt", "--web", "a.html"], "no such checkpoint"),
     ],
 )
 def test_mistakes_on_the_command_line(tmp_path, monkeypatch, capsys, script, args, words):

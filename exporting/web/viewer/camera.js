@@ -22,7 +22,7 @@ function fromInput(meta, c2w) {
 // The exposure to expect there (models/appearance/nearby.py).
 function exposureAt(meta, pose) {
   const e = meta.exposure;
-  if (!e) return { gain: [1, 1, 1], offset: [0, 0, 0] };
+  if (!e) return NOT_EXPOSED;
   const eye = column(pose, 3), axis = column(pose, 2);
   const far = e.photos.map((photo) => {
     const place = add(photo.slice(0, 3), eye, -1), turn = add(photo.slice(3), axis, -1);
@@ -55,7 +55,7 @@ function lensFor(meta, width, height, zoom = 1) {
   return { fx: fx * factor, fy: fy * factor, cx: width / 2, cy: height / 2, width, height, factor };
 }
 
-const CROPS = { box: 0, contracted: 0.45, ndc: 0.75 };
+const CROPS = { box: 0, contracted: 0.2, ndc: 0.75 };
 
 // An eye that turns about a target, upright.
 class Orbit {

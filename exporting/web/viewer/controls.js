@@ -78,21 +78,26 @@ class Controls {
       if (!e.repeat) button.click();
       e.preventDefault();
     } else if (name in KEYS) {
-      this.held.add(name);
       this.shift = e.shiftKey;
+      // At once, so that a tap counts that is over before the next picture.
+      if (!this.held.has(name)) this.act(name, TAP);
+      this.held.add(name);
       e.preventDefault();
     }
   }
 
+  // What a key does in so many seconds.
+  act(name, seconds) {
+    this.take();
+    const [x, y, zoom, pans] = KEYS[name];
+    if (zoom) this.orbit.zoom(Math.exp(zoom * seconds));
+    else if (pans || this.shift) this.orbit.pan(0.6 * x * seconds, 0.6 * y * seconds);
+    else this.orbit.turn(1.2 * x * seconds, 1.2 * y * seconds);
+  }
+
   // Moves on by what has passed; returns whether the picture changes.
   tick(seconds, playing) {
-    for (const name of this.held) {
-      this.take();
-      const [x, y, zoom, pans] = KEYS[name];
-      if (zoom) this.orbit.zoom(Math.exp(zoom * seconds));
-      else if (pans || this.shift) this.orbit.pan(0.6 * x * seconds, 0.6 * y * seconds);
-      else this.orbit.turn(1.2 * x * seconds, 1.2 * y * seconds);
-    }
+    for (const name of this.held) this.act(name, seconds);
     if (this.flying && playing) {
       this.frame = (this.frame + seconds * this.meta.flight.fps) % this.meta.flight.poses.length;
     }
@@ -111,8 +116,9 @@ class Controls {
   }
 }
 
+const TAP = 0.05;
 const KEYS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
-  a: [-1, 0, 0, true], s: [0, -1, 0, true], w: [0, 1, 0, true], e: [1, 0, 0, true],
+  a: [-1, 0, 0, true], s: [0, -1, 0, true], w: [0, 1, 0, true], d: [1, 0, 0, true],
   "+": [0, 0, -1], "=": [0, 0, -1], "-": [0, 0, 1],
 };

@@ -16,26 +16,29 @@ async function readField(meta, progress) {
     progress(0.5 * parts.length / scripts.length);
     await pause();
   }
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  const whole = new Uint8Array(meta.bytes), reader = stream.getReader();
-  for (let at = 0; ;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    whole.set(value, at);
-    at += value.length;
-    progress(0.5 + 0.2 * at / meta.bytes);
-  }
-  const masksAt = 4 * meta.bricks, planesAt = masksAt + 64 * meta.bricks;
-  const planes = [];
-  for (let c = 0; c < meta.low.length; c++) {
-    const begin = planesAt + c * meta.corners;
-    planes.push(whole.subarray(begin, begin + meta.corners));
-  }
+  // The cells' bytes, and one for each channel of each corner.
+  const blob = new Blob(parts), [first, second] = meta.streams, masksAt = 4 * meta.bricks;
+  const cells = await inflated(blob.slice(0, first), 68 * meta.bricks);
+  const values = await inflated(blob.slice(first, first + second), meta.low.length * meta.corners,
+    (share) => progress(0.5 + 0.2 * share));
+  const planes = meta.low.map((_, c) => values.subarray(c * meta.corners, (c + 1) * meta.corners));
   return {
-    positions: new Uint32Array(whole.buffer, 0, meta.bricks),
-    masks: whole.subarray(masksAt, planesAt),
+    positions: new Uint32Array(cells.buffer, 0, meta.bricks),
+    masks: cells.subarray(masksAt),
     planes,
   };
+}
+
+async function inflated(blob, size, progress = () => {}) {
+  const reader = blob.stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  const whole = new Uint8Array(size);
+  for (let at = 0; ;) {
+    const { done, value } = await reader.read();
+    if (done) return whole;
+    whole.set(value, at);
+    at += value.length;
+    progress(at / size);
+  }
 }
 
 // Which corners there are, and how many lie before each word of 32 of them.
@@ -77,6 +80,34 @@ function eachBrick(meta, field, visit) {
   }
 }
 
+const numberOf = ({ bits, before }, corner) =>
+  before[corner >>> 5] + countBits(bits[corner >>> 5] & (1 << (corner & 31)) - 1);
+
+// Adds, in place, what is expected to what was left of it; planes then hold numbers of levels.
+async function restoreValues(meta, field, corners, progress) {
+  const { bits, before, ny, nz } = corners, steps = [1, nz, ny * nz], { planes } = field;
+  const modulo = planes.map((_, c) => (c ? meta.levels : 256) - 1);  // powers of two
+  for (let w = 0, next = 0; w < bits.length; w++) {
+    for (let left = bits[w], at = before[w]; left !== 0; left &= left - 1, at++) {
+      const corner = 32 * w + 31 - Math.clz32(left & -left), some = [];
+      for (const step of steps) {
+        const other = corner - step;
+        if (other >= 0 && bits[other >>> 5] >>> (other & 31) & 1) some.push(numberOf(corners, other));
+      }
+      for (let c = 0; c < planes.length; c++) {
+        let sum = 0;
+        for (const other of some) sum += planes[c][other];
+        planes[c][at] = planes[c][at] + Math.floor(sum / (some.length || 1)) & modulo[c];
+      }
+    }
+    if (before[w] >= next) {
+      progress(before[w] / meta.corners);
+      next = before[w] + 200000;
+      await pause();
+    }
+  }
+}
+
 // Bricks along the atlas's sides.
 function atlasSize(count) {
   const side = Math.max(1, Math.ceil(Math.cbrt(count)));
@@ -89,8 +120,9 @@ function fillLayer(meta, field, corners, atlas, layer) {
   const texels = { density: new Uint8Array(area * SIDE) };
   texels.first = new Uint8Array(4 * area * SIDE);
   texels.last = new Uint8Array(4 * area * SIDE);
-  const { nx, ny, nz, bits, before } = corners, [, by, bz] = meta.brickDims;
+  const { nx, ny, nz, bits } = corners, [, by, bz] = meta.brickDims;
   const planes = field.planes;
+  const levels = Uint8Array.from({ length: meta.levels }, (_, i) => Math.round(255 * i / (meta.levels - 1)));
   const end = Math.min(meta.bricks, (layer + 1) * ax * ay);
   for (let brick = layer * ax * ay; brick < end; brick++) {
     const slot = brick - layer * ax * ay, sx = SIDE * (slot % ax), sy = SIDE * Math.floor(slot / ax);
@@ -102,12 +134,12 @@ function fillLayer(meta, field, corners, atlas, layer) {
       for (let k = 0; k < depth; k++) {
         const corner = row + k, word = corner >>> 5, bit = corner & 31;
         if ((bits[word] >>> bit & 1) === 0) continue;
-        const at = before[word] + countBits(bits[word] & (1 << bit) - 1);
+        const at = numberOf(corners, corner);
         const texel = k * area + (sy + j) * width + sx + i;
         texels.density[texel] = planes[0][at];
         for (let c = 0; c < 4; c++) {
-          texels.first[4 * texel + c] = planes[1 + c][at];
-          texels.last[4 * texel + c] = planes[5 + c][at];
+          texels.first[4 * texel + c] = levels[planes[1 + c][at]];
+          texels.last[4 * texel + c] = levels[planes[5 + c][at]];
         }
       }
     }

@@ -6,6 +6,9 @@ void main() {
   gl_Position = vec4(corner, 0.0, 1.0);
 }`;
 
+// Who looks around sees the scene as it is on average, as in a flight: its brightness stays.
+const NOT_EXPOSED = { gain: [1, 1, 1], offset: [0, 0, 0] };
+
 class Program {
   constructor(gl, source) {
     this.gl = gl;
@@ -98,6 +101,7 @@ class Gpu {
 
   async upload(field, progress) {
     const { gl, meta } = this, corners = numberCorners(meta, field);
+    await restoreValues(meta, field, corners, (share) => progress(0.5 * share));
     const atlas = atlasSize(meta.bricks), size = atlas.map((n) => n * SIDE);
     const kinds = { density: [gl.R8, gl.RED], first: [gl.RGBA8, gl.RGBA], last: [gl.RGBA8, gl.RGBA] };
     Object.entries(kinds).forEach(([, [format]], i) => texture3d(gl, 2 + i, format, size, gl.LINEAR));
@@ -108,7 +112,7 @@ class Gpu {
         const place = [0, 0, layer * SIDE, size[0], size[1], SIDE];
         gl.texSubImage3D(gl.TEXTURE_3D, 0, ...place, layout, gl.UNSIGNED_BYTE, texels[name]);
       });
-      progress((layer + 1) / atlas[2]);
+      progress(0.5 + 0.5 * (layer + 1) / atlas[2]);
       await pause();
     }
     texture3d(gl, 0, gl.RGBA8UI, meta.brickDims, gl.NEAREST);
@@ -151,7 +155,8 @@ class Gpu {
 
   // Rays of a camera into a target; pixel (x, y) of its first texel and pixels between texels.
   draw(target, camera, [x, y, step], mode = 0) {
-    const { gl } = this, c = camera.c2w, exposure = exposureAt(this.meta, c);
+    const { gl } = this, c = camera.c2w;
+    const exposure = camera.exposed ? exposureAt(this.meta, c) : NOT_EXPOSED;
     target.bind();
     gl.disable(gl.BLEND);
     this.march.set({

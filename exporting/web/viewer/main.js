@@ -3,7 +3,26 @@
 async function main(meta, shaders) {
   const byId = (id) => document.getElementById(id);
   const canvas = byId("picture"), stage = byId("stage"), bar = byId("bar");
+  let loaded;
+  const ready = new Promise((resolve, reject) => { loaded = { resolve, reject }; });
+  ready.catch(() => {});  // whoever waits is told; nobody has to
+  window.nerf = {
+    ready: ready.then(() => true, () => false),
+    meta, paused: false,
+    // One exact frame in the input's coordinates, as soon as the scene is there: c2w (3x4 or 4x4,
+    // OpenGL's axes), lens and size in pixels; resolves to RGBA bytes, rows from the top down.
+    // depth: the depth view instead. exposed: as a photo from there would be, where photos had
+    // exposures of their own.
+    async render({ c2w, fx, fy, cx, cy, width, height, depth = false, exposed = true }) {
+      const { gpu, player } = await ready;
+      const camera = { c2w: fromInput(meta, c2w), fx, fy, cx, cy, width, height, exposed };
+      const bytes = await gpu.frame(camera, depth ? 1 : 0);
+      player.redraw();
+      return bytes;
+    },
+  };
   const fail = (text) => {
+    loaded.reject(new Error(text));
     byId("message").textContent = text;
     byId("message").hidden = false;
     byId("loading").hidden = true;
@@ -82,24 +101,14 @@ async function main(meta, shaders) {
     requestAnimationFrame(loop);
   };
 
-  window.nerf = {
-    // One exact frame in the input's coordinates: c2w (3x4 or 4x4, OpenGL's axes), lens and size in
-    // pixels; resolves to RGBA bytes, rows from the top down. depth: the depth view instead.
-    async render({ c2w, fx, fy, cx, cy, width, height, depth = false }) {
-      const bytes = await gpu.frame({ c2w: fromInput(meta, c2w), fx, fy, cx, cy, width, height }, depth ? 1 : 0);
-      player.redraw();
-      return bytes;
-    },
-    state: () => ({
-      flying: controls.flying, pose: controls.pose(), scale: player.scale, frameMs: player.frameMs,
-      refined: player.finished(), limited: controls.orbit.limited, mode: player.mode,
-    }),
-    meta,
-    paused: false,
-  };
+  window.nerf.state = () => ({
+    flying: controls.flying, pose: controls.pose(), scale: player.scale, frameMs: player.frameMs,
+    refined: player.sharp(), limited: controls.orbit.limited, mode: player.mode,
+  });
   for (const button of Object.values(buttons)) button.disabled = false;
   byId("loading").hidden = true;
   requestAnimationFrame(loop);
   poster.classList.add("gone");
   document.body.dataset.ready = "yes";
+  loaded.resolve({ gpu, player });
 }

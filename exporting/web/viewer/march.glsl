@@ -172,7 +172,7 @@ void main() {
   vec3 view = rotation * normalize(vec3((at.x - lens.z) / lens.x, -(at.y - lens.w) / lens.y, -1.0));
   Ray ray = castRay(eye, view);
 
-  float transmittance = 1.0, depth = 0.0;
+  float transmittance = 1.0, shown = 0.0, depth = 0.0;
   vec4 f0 = vec4(0.0), f1 = vec4(0.0);
   float k = 0.0;
   for (int i = 0; i < MOST_STEPS; i++) {
@@ -206,6 +206,7 @@ void main() {
     float weight = transmittance * (1.0 - passed);
     transmittance *= passed;
     if (weight > march.y) {
+      shown += weight;
       f0 += weight * (firstLow + firstSpan * texture(first, texel));
       f1 += weight * (lastLow + lastSpan * texture(last, texel));
       depth += weight * parameter(ray, s);
@@ -215,7 +216,7 @@ void main() {
 
   float opacity = 1.0 - transmittance;
   if (mode == 1) {
-    float t = depth / max(opacity, 1e-6);
+    float t = depth / max(shown, 1e-6);
 #if KIND == 1
     t = (-ndc.z / max(1.0 - t, 1e-6) - eye.z) / view.z;
 #endif
@@ -223,7 +224,9 @@ void main() {
     colour = vec4(opacity > 0.5 ? turbo(near) : vec3(0.0), 1.0);
     return;
   }
-  vec3 rgb = shade(f0, f1, opacity, view) + transmittance * behind(view);
+  // What is too faint to be looked up has the colour of the rest.
+  float share = min(opacity / max(shown, 1e-6), 2.0);
+  vec3 rgb = shade(share * f0, share * f1, opacity, view) + transmittance * behind(view);
   vec3 backdrop = vec3(background * transmittance);
   rgb = gain * (rgb - backdrop) + offset * opacity + backdrop;
   colour = vec4(clamp(rgb, 0.0, 1.0), 1.0);

@@ -48,6 +48,11 @@ class Player {
     Object.assign(this, { key, done: 0, last: [w, h] });
   }
 
+  // Whether each pixel has had a ray of its own.
+  sharp() {
+    return this.done > 0 && this.done >= this.grid * this.grid;
+  }
+
   finished() {
     return this.done > 0 && this.done >= this.rounds * this.grid * this.grid;
   }

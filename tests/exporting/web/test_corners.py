@@ -12,6 +12,7 @@ from exporting.web.corners import field_of, merged_corners
 from exporting.web.pack import bricks_of, occupied, pack
 from exporting.web.quantise import coarser, dequantised, quantise
 from exporting.web.visibility import largest_weights, most_visible
+from models.voxels.grid import Level
 from tests.exporting.web.fields import ball_field, scene_of
 
 KINDS = pytest.mark.parametrize("kind", ["box", "contracted", "ndc"])
@@ -62,16 +63,32 @@ def test_bricks_come_back():
     assert not occupied(bricks)[x:].any()
 
 
-def test_the_bytes_are_laid_out_as_described():
-    corners = merged_corners(ball_field("box"))
-    codes, bricks = quantise(corners), bricks_of(corners.grid.mask)
-    content = zlib.decompress(pack(bricks, codes))
+@pytest.mark.parametrize("levels", [256, 32])
+def test_the_bytes_are_laid_out_as_described(levels):
+    corners = merged_corners(ball_field("box", 24.0))
+    codes, bricks = coarser(quantise(corners), levels), bricks_of(corners.grid.mask)
+    level = corners.grid.levels[0]
+    cells, values = (zlib.decompress(part) for part in pack(bricks, codes, level))
     n, count = len(bricks.positions), len(corners.density)
-    assert len(content) == n * (4 + 64) + 9 * count
-    positions = np.frombuffer(content, "<u4", n)
+    assert len(cells) == n * (4 + 64)
+    positions = np.frombuffer(cells, "<u4", n)
     assert (np.diff(positions.astype(int)) > 0).all()
-    planes = np.frombuffer(content, np.uint8, offset=n * 68).reshape(9, count)
-    assert np.array_equal(planes, codes.planes.numpy())
+    assert np.array_equal(np.frombuffer(cells[4 * n :], np.uint8).reshape(n, 64), bricks.masks)
+    rest = np.frombuffer(values, np.uint8).reshape(9, count)
+    assert np.array_equal(_restored(rest, level, levels), codes.numbers().numpy())
+
+
+def _restored(rest: np.ndarray, level: Level, levels: int) -> np.ndarray:
+    """Values corner by corner, each from those that are there already."""
+    found = {int(corner): i for i, corner in enumerate(level.corners)}
+    planes = np.zeros_like(rest, dtype=int)
+    modulo = np.array([256] + [levels] * 8)
+    for corner, i in found.items():
+        steps = (1, level.dims[2], level.dims[1] * level.dims[2])
+        some = [planes[:, found[corner - step]] for step in steps if corner - step in found]
+        mean = sum(some) // max(1, len(some))
+        planes[:, i] = (rest[:, i] + mean) % modulo
+    return planes
 
 
 def test_what_shows_least_goes_first():
