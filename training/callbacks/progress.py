@@ -31,9 +31,11 @@ class TrainingProgress(ProgressBar):
         by_time = self.clock.max_time is not None
         unit = "s" if by_time else "step"
         count = "{n:.0f}/{total:.0f} " + unit
+        total = self.clock.max_time if by_time else trainer.estimated_stepping_batches
+        done = self.clock.seconds if by_time else trainer.global_step
         self._bar = tqdm(
-            total=self.clock.max_time if by_time else trainer.estimated_stepping_batches,
-            initial=self.clock.seconds if by_time else trainer.global_step,
+            total=total,
+            initial=done if total is None else min(done, total),  # a run that is over goes beyond
             bar_format="{desc} {percentage:3.0f}%|{bar}| " + count + " [left {remaining}{postfix}]",
             desc="training",
             dynamic_ncols=True,
