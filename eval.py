@@ -7,6 +7,7 @@ frames, an MP4 and a GIF of them and of their depth, path.json and path.png.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,9 @@ def render_all(model: Model, indices: dict[int, int], write: Any) -> float:
     numbers = list(indices)
     seconds = 0.0
     silent = not is_main_process()
-    with tqdm(total=len(numbers), desc="rendering", unit="view", disable=silent) as bar:
+    every = 0.2 if sys.stderr.isatty() else 10.0  # into a file, a line now and then is enough
+    bar = tqdm(total=len(numbers), desc="rendering", unit="view", disable=silent, mininterval=every)
+    with bar:
         for start in range(0, len(numbers), world_size()):
             own = None
             if start + rank() < len(numbers):

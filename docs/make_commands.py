@@ -20,6 +20,7 @@ from learn.image2d.options import FitOptions
 from models import model_dict
 from models.point_model import SamplingConfig
 from opt import EvalOptions, TrainOptions
+from plot_model import ModelPlotOptions
 from plot_rays import PlotOptions
 from report import ReportOptions
 from training.config import LengthConfig, OutputConfig
@@ -57,6 +58,7 @@ def make_page() -> str:
         ("prepare.py", PrepareConfig),
         ("fit_image.py", FitOptions),
         ("plot_rays.py", PlotOptions),
+        ("plot_model.py", ModelPlotOptions),
         ("export.py", ExportOptions),
         ("report.py", ReportOptions),
     ):

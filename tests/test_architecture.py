@@ -31,7 +31,7 @@ ALLOWED = {
     "opt": {"cli", "errors", "datasets", "models", "training"},
     "api": BASE | {"datasets", "models", "evaluation", "training", "opt"},
 }
-COMMANDS = {"train", "eval", "prepare", "export", "fit_image", "plot_rays", "report"}
+COMMANDS = {"train", "eval", "prepare", "export", "fit_image", "plot_rays", "plot_model", "report"}
 ELSEWHERE = {".venv", "tests", "benchmarks", "docs", "colab"}
 MOST_LINES, MOST_FILES = 400, 12
 

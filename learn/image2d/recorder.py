@@ -38,6 +38,7 @@ class Recorder(Callback):
     """
 
     def __init__(self, iterations: int, snapshots: tuple[int, ...], gif_frames: int) -> None:
+        self.iterations = iterations
         self.snapshot_at = {step for step in snapshots if step < iterations} | {iterations}
         self.frame_at: set[int] = set()
         if gif_frames:
@@ -83,8 +84,12 @@ class Recorder(Callback):
             system.logger.experiment.add_image(  # type: ignore[union-attr]
                 "val/image", image, step, dataformats="HWC"
             )
+            left = ""
+            if 0 < step < self.iterations:
+                left = f", about {self.seconds * (self.iterations / step - 1):.0f} s left"
             print(
-                f"iteration {step:>5}: PSNR {quality:.2f} dB, {self.seconds:.1f} s of training",
+                f"iteration {step:>5}: PSNR {quality:.2f} dB, {self.seconds:.1f} s of training"
+                + left,
                 flush=True,
             )
         if step in self.frame_at:

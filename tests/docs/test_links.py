@@ -13,6 +13,7 @@ from datasets import dataset_dict
 from learn.image2d.options import FitOptions
 from models import model_dict
 from opt import EvalOptions, parse_training
+from plot_model import ModelPlotOptions
 from plot_rays import PlotOptions
 from report import ReportOptions
 from tests.conftest import ROOT
@@ -24,6 +25,7 @@ OPTIONS = {
     "prepare.py": PrepareConfig,
     "fit_image.py": FitOptions,
     "plot_rays.py": PlotOptions,
+    "plot_model.py": ModelPlotOptions,
     "report.py": ReportOptions,
 }
 # Commands of records are those of their commits; models and formats here are the page's own.

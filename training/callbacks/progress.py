@@ -32,7 +32,7 @@ class TrainingProgress(ProgressBar):
         count = "{n:.0f}/{total:.0f} " + unit
         self._bar = tqdm(
             total=total,
-            initial=value,
+            initial=value if total is None else min(value, total),  # a run that is over goes beyond
             bar_format="{desc} {percentage:3.0f}%|{bar}| " + count + " [left {remaining}{postfix}]",
             desc="training",
             dynamic_ncols=True,
