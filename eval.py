@@ -30,6 +30,7 @@ from evaluation.flight import (
     rays_per_second,
     write_path,
 )
+from evaluation.perceptual import Lpips, load_lpips
 from evaluation.protocol import Protocol, describe, measure_split
 from evaluation.store import FrameStore
 from evaluation.views import View, render_view
@@ -227,6 +228,7 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
     if options.img_wh is not None and options.img_wh != tuple(scene.cameras.size[0].tolist()):
         scene = scene.resized(options.img_wh)
         model = replace(model, scene=scene)
+    lpips = load_lpips(model.device) if options.lpips and is_main_process() else None
     views: dict[int, View] = {}
 
     def write(number: int, view: View) -> None:
@@ -244,12 +246,14 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
     if options.save_depth:
         write_depth_units(folder, scene, options)
     rendered = [views[number] for number in range(len(indices))]
-    report, photos = measure(model, split, rendered, name)
+    report, photos = measure(model, split, rendered, name, lpips)
     report["seconds_per_frame"] = round(seconds, 4)
     report["ckpt_path"] = options.ckpt_path
     report["command"] = typed_command()
     mean = report["mean"]
     text = f"mean over {len(indices)} views: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f}"
+    if "lpips" in mean:
+        text += f", LPIPS {mean['lpips']:.4f}"
     write_album(folder, rendered, photos, report["views"], f"{name}, {split}: {text}")
     write_json(folder / "metrics.json", report)
     print(text)
@@ -288,12 +292,14 @@ def render_all(model: Model, indices: dict[int, int], write: Any) -> float:
     return seconds / max(1, len(numbers))
 
 
-def measure(model: Model, split: str, views: list[View], name: str) -> tuple[dict[str, Any], Any]:
+def measure(
+    model: Model, split: str, views: list[View], name: str, lpips: Lpips | None
+) -> tuple[dict[str, Any], Any]:
     """metrics.json of the views, by the protocol of the run; and their photos."""
     scene, options = model.scene, model.options
     photos = scene.photos(scene.splits[split])
     protocol = Protocol(bool(options.encode_appearance), model.exposure is not None)
-    rows = measure_split(scene, split, views, photos, protocol)
+    rows = measure_split(scene, split, views, photos, protocol, lpips)
     report = describe(
         *(scene, split, name, views, rows, protocol),
         masked=photos.valid is not None,

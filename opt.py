@@ -119,6 +119,8 @@ class EvalOptions:
     out_dir: str | None = None
     """folder of the results, one folder in it for each split; by default
     results/<dataset_name>/<scene_name>"""
+    lpips: bool = False
+    """measure LPIPS too; takes the lpips package, and a download at its first use"""
     save_depth: bool = False
     """write each view's depth"""
     depth_format: Literal["pfm", "npy", "bytes"] = "pfm"

@@ -14,6 +14,7 @@ from datasets.scene import Scene
 from models.appearance.exposure import match_halves
 
 from .metrics import psnr, ssim
+from .perceptual import Lpips
 from .pictures import to_8_bit
 from .published import published_psnr
 from .views import View
@@ -54,9 +55,14 @@ class Protocol:
 
 
 def measure_view(
-    view: View, photo: Image, valid: Mask | None, background: float, protocol: Protocol
+    view: View,
+    photo: Image,
+    valid: Mask | None,
+    background: float,
+    protocol: Protocol,
+    lpips: Lpips | None = None,
 ) -> dict[str, float]:
-    """PSNR in dB and SSIM of one view.
+    """PSNR in dB and SSIM of one view, and LPIPS where it is given.
 
     Args:
         photo: what it should show.
@@ -66,32 +72,42 @@ def measure_view(
     image = view.image
     if protocol.right_halves:
         image, photo, valid = _right_half(view, photo, valid, background)
-    return {
+    row = {
         "psnr": round(psnr(image, photo, valid), 4),
         "ssim": round(ssim(image, photo, valid), 5),
     }
+    if lpips is not None:
+        row["lpips"] = round(lpips(image, photo, valid), 5)
+    return row
 
 
 def measure_split(
-    scene: Scene, split: str, views: list[View], photos: Photos, protocol: Protocol
+    scene: Scene,
+    split: str,
+    views: list[View],
+    photos: Photos,
+    protocol: Protocol,
+    lpips: Lpips | None = None,
 ) -> list[dict[str, Any]]:
-    """Name, PSNR and SSIM of each view of a split, in its order."""
+    """Name and figures of each view of a split, in its order."""
     rows = []
     for number, (index, view) in enumerate(zip(scene.splits[split], views, strict=True)):
         mask = photos.mask(number)
         valid = None if mask is None else mask.numpy()
         photo = photos.image(number).numpy()
         frame = scene.frames[index]
-        measured = measure_view(view, photo, valid, scene.background, protocol)
+        measured = measure_view(view, photo, valid, scene.background, protocol, lpips)
         rows.append({"name": frame.name if frame else str(number), **measured})
     return rows
 
 
 def mean_of(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The means over the views."""
+    digits = {"psnr": 4, "ssim": 5, "lpips": 5}
     return {
-        "psnr": round(float(np.mean([row["psnr"] for row in rows])), 4),
-        "ssim": round(float(np.mean([row["ssim"] for row in rows])), 5),
+        name: round(float(np.mean([row[name] for row in rows])), digits[name])
+        for name in digits
+        if name in rows[0]
     }
 
 
@@ -119,6 +135,8 @@ def describe(
         f"{split} split of {name}, {len(views)} views of {pixels}, background "
         f"{scene.background:g}; {PROTOCOL.format(images=protocol.images)}"
     )
+    if "lpips" in rows[0]:
+        text += "; LPIPS with VGG's features"
     if masked:
         text += "; pixels under the masks are left out"
     report: dict[str, Any] = {"mean": mean_of(rows), "views": rows, "protocol": text}
