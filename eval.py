@@ -7,14 +7,12 @@ frames, an MP4 and a GIF of them and of their depth, path.json and path.png.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from api import Model, load_model
 from cli import parse, to_dict, typed_command
@@ -53,6 +51,7 @@ from training.distributed.processes import (
 )
 from writing.depth import write_depth
 from writing.files import write_json, write_png
+from writing.progress import progress_bar
 
 # The preview that comes with the test views: frames, frames per second, longer side in pixels.
 _PREVIEW_FRAMES, _PREVIEW_FPS, _PREVIEW_SIDE = 48, 12.0, 400
@@ -274,9 +273,7 @@ def render_all(model: Model, indices: dict[int, int], write: Any) -> float:
     numbers = list(indices)
     seconds = 0.0
     silent = not is_main_process()
-    every = 0.2 if sys.stderr.isatty() else 10.0  # into a file, a line now and then is enough
-    bar = tqdm(total=len(numbers), desc="rendering", unit="view", disable=silent, mininterval=every)
-    with bar:
+    with progress_bar(total=len(numbers), desc="rendering", unit="view", disable=silent) as bar:
         for start in range(0, len(numbers), world_size()):
             own = None
             if start + rank() < len(numbers):

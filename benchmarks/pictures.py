@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from api import load
 from benchmarks.record import Recorder, RecordOptions, median_of, single
@@ -26,6 +25,7 @@ from models.rendering.image import ImageRenderer
 from models.spec import SceneInfo
 from paths.path import PathConfig
 from paths.plan import plan_path
+from writing.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def main() -> None:
 
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     agreement, depth_errors = [], []
-    for frame in tqdm(frames, desc="frames"):
+    for frame in progress_bar(frames, desc="frames"):
         views = {}
         own: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.rounds):

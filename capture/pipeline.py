@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from capture.checks.check import (
     FEWEST,
@@ -44,6 +43,7 @@ from capture.steps import Steps, own
 from datasets.sparse.model import camera_to_world, model_folders, read_one, registered
 from errors import UserError
 from geometry.capture_kind import capture_kind
+from writing.progress import progress_bar
 
 # The folder of what a run needs to go on; it can be deleted when the scene is good.
 WORK = ".prepare"
@@ -93,7 +93,7 @@ def read_photos(
     """Bring all photos to work/images, one at a time; and a line for each that cannot be read."""
     done = Steps(work / "photos")
     photos, skipped = [], []
-    for source in tqdm(sources, desc="photos", dynamic_ncols=True):
+    for source in progress_bar(sources, desc="photos"):
 
         def read(source: Source = source) -> dict[str, Any]:
             try:

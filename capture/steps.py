@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pycolmap
-from tqdm import tqdm
 
 from writing.files import write_bytes
+from writing.progress import progress_bar
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def watch(
             errors.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    with tqdm(total=total, desc=label, initial=min(count(), total), dynamic_ncols=True) as bar:
+    with progress_bar(total=total, desc=label, initial=min(count(), total)) as bar:
         thread.start()
         try:
             while thread.is_alive():

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
-from tqdm import tqdm
 
 from api import Model
 from datasets.loaders.ray_loader import RayBatch, RayLoader
@@ -35,6 +34,7 @@ from models.voxels.renderer import VoxelRenderer
 from training.optim.config import OptimizerConfig
 from training.optim.optimizers import growing_optimizer
 from training.randomness import step_generator
+from writing.progress import progress_bar
 
 # Of the time, for the model's pictures; the rest is the field's training.
 _FOR_PICTURES = 0.5
@@ -123,7 +123,7 @@ def _pictures(model: Model, cameras: list[Cameras]) -> Photos:
     """What the model shows, as photos; of an object with the opacity of their pixels, where the
     model learned it. Others may show the background as something that is as white."""
     scene, pixels, opacity = model.scene, [], []
-    for camera in tqdm(cameras, desc="pictures to learn from", unit="view"):
+    for camera in progress_bar(cameras, desc="pictures to learn from", unit="view"):
         output = model.renderer(image_rays(camera.to(model.device), scene.bounds, 0))
         pixels.append(_bytes(output.rgb))
         opacity.append(_bytes(output.opacity))
@@ -148,7 +148,7 @@ def _train(field: VoxelField, rays: RayLoader, background: float, seconds: float
     optimizer = growing_optimizer(field, OptimizerConfig(), [])
     rays.batch_size = field.step_size.first
     start, progress, step = time.perf_counter(), 0.0, 0
-    with tqdm(total=round(seconds), desc="baking", unit="s", bar_format=_BAR) as bar:
+    with progress_bar(total=round(seconds), desc="baking", unit="s", bar_format=_BAR) as bar:
         for batch in rays:
             progress = (time.perf_counter() - start) / seconds
             if progress >= 1:

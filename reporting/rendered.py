@@ -15,6 +15,7 @@ from datasets import load_scene
 from evaluation.protocol import Protocol, mean_of, measure_view
 from evaluation.views import render_view
 from reporting.events import Picture
+from writing.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def render_checkpoints(checkpoints: dict[str, Path], count: int) -> list[Rendere
 
     Raises UserError where a checkpoint is damaged or its photos are not at hand.
     """
-    with tqdm(total=len(checkpoints) * count, desc="rendering", unit="view") as bar:
+    with progress_bar(total=len(checkpoints) * count, desc="rendering", unit="view") as bar:
         return [_render(label, path, count, bar) for label, path in checkpoints.items()]
 
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from capture.checks.measure import sharpness
 from capture.input.photos import save
 from errors import UserError
+from writing.progress import progress_bar
 
 # FFmpeg's own words on a damaged file, which mean nothing to a user, stay away.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -51,7 +51,7 @@ def sharpest_frames(path: Path, folder: Path, count: int, max_size: int) -> list
         first_of_span = index == 0 or span[index] != span[index - 1]
         return bool(first_of_span or index % every == 0)
 
-    for index, frame in tqdm(_decode(path, wanted), total=total, desc="frames", dynamic_ncols=True):
+    for index, frame in progress_bar(_decode(path, wanted), total=total, desc="frames"):
         if frame is None:
             continue
         if span[index] != current:

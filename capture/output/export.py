@@ -12,7 +12,6 @@ import numpy as np
 import pycolmap
 from jaxtyping import Float, UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from capture.input.photos import save
 from capture.output.layout import write_poses_bounds, write_transforms
@@ -20,6 +19,7 @@ from capture.output.orient import Placement, place
 from capture.output.undistort import Pinhole, Undistorter, flatten_model
 from datasets.sparse.model import camera_to_world, depth_bounds, points, registered
 from geometry.poses import Poses
+from writing.progress import progress_bar
 
 # Everything in the scene's folder that an earlier run may have left.
 RESULTS = (
@@ -78,7 +78,7 @@ def export(
     renamed, masks = {}, {}
     by_camera = sorted(images, key=lambda image: (image.camera_id, image.name))
     previous = None
-    for image in tqdm(by_camera, desc="images", dynamic_ncols=True):
+    for image in progress_bar(by_camera, desc="images"):
         undistorter = undistorters[image.camera_id]
         if previous is not None and previous is not undistorter:
             vars(previous).pop("map", None)

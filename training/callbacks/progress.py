@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from tqdm import tqdm
 
 from training.callbacks.clock import TrainingClock
+from writing.progress import progress_bar
 
 
 class TrainingProgress(ProgressBar):
@@ -18,7 +17,7 @@ class TrainingProgress(ProgressBar):
     def __init__(self, clock: TrainingClock) -> None:
         super().__init__()
         self.clock = clock
-        self._bar: tqdm | None = None
+        self._bar: Any = None
         self._enabled = True
 
     def disable(self) -> None:
@@ -30,15 +29,12 @@ class TrainingProgress(ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value, total, unit = self._count(trainer)
         count = "{n:.0f}/{total:.0f} " + unit
-        self._bar = tqdm(
+        self._bar = progress_bar(
             total=total,
             initial=value if total is None else min(value, total),  # a run that is over goes beyond
             bar_format="{desc} {percentage:3.0f}%|{bar}| " + count + " [left {remaining}{postfix}]",
             desc="training",
-            dynamic_ncols=True,
             disable=not self._enabled,
-            # Into a file, a line now and then is enough.
-            mininterval=0.2 if sys.stderr.isatty() else 10.0,
         )
 
     def on_train_batch_end(
