@@ -69,9 +69,10 @@ def _read_events(folder: Path, log: Log) -> None:
         series.steps = [series.steps[i] for i in kept] + [event.step for event in new]
         series.values = [series.values[i] for i in kept] + [event.value for event in new]
     for tag in tags["images"]:
-        found = [(event.step, event.encoded_image_string) for event in events.Images(tag)]
-        before = [item for item in log.images.get(tag, []) if item[0] < found[0][0]]
-        log.images[tag] = before + found
+        # Of a step the last one: at the end a view is shown whole after a grid of its pixels.
+        found = {event.step: event.encoded_image_string for event in events.Images(tag)}
+        before = [item for item in log.images.get(tag, []) if item[0] < min(found)]
+        log.images[tag] = [*before, *sorted(found.items())]
 
 
 def split_comparison(encoded: bytes) -> tuple[Picture, Picture, Picture]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -67,8 +66,8 @@ def _render(label: str, path: Path, count: int, bar: tqdm) -> Rendered:
     # Space and bounds are those that the field was trained in.
     scene = replace(files, bounds=model.scene.bounds, region=model.scene.region)
     split = scene.splits["test" if scene.has_photos("test") else "val"]
-    chosen = np.linspace(0, len(split) - 1, min(count, len(split)) + 2).round().astype(int)[1:-1]
-    views = [split[int(i)] for i in (chosen if len(split) > count else range(len(split)))]
+    count = min(count, len(split))
+    views = [split[(2 * i + 1) * len(split) // (2 * count)] for i in range(count)]  # evenly spread
     photos = scene.photos(views)
     cameras = scene.cameras.to(model.device)
     protocol = Protocol(bool(model.options.encode_appearance), model.exposure is not None)

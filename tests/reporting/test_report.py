@@ -142,6 +142,10 @@ def test_kept_checkpoints_are_rendered_and_tabled(folder: Path):
     assert last.mean_psnr == pytest.approx(metrics["mean"]["psnr"], abs=1e-3)
     rows = {row["name"]: row["psnr"] for row in metrics["views"]}
     assert last.psnr == pytest.approx([rows[name] for name in last.names], abs=1e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fewer = [render_checkpoints(kept, count)[0].names for count in range(1, len(rows))]
+    assert [len(set(names)) for names in fewer] == list(range(1, len(rows)))
     assert "after epoch 1, epoch 3" in page
     assert {"compared_0.png", "compared_1.png"} <= {
         path.name for path in (folder / "reports/whole/figures").iterdir()
