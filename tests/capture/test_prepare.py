@@ -117,7 +117,9 @@ def test_bounds_are_percentiles_of_the_visible_depths(solved):
 
 def test_report_and_pictures(solved):
     _, root, _, report = solved
-    assert json.loads((root / "capture_report.json").read_text()) == report
+    written = json.loads((root / "capture_report.json").read_text())
+    assert written.pop("command").startswith("python ")
+    assert written == report
     for name in ("cameras.png", "contact_sheet.png"):
         with Image.open(root / name) as picture:
             colors = picture.convert("RGB").getcolors(10**7) or []
