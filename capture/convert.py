@@ -17,7 +17,7 @@ from capture.input.files import PHOTOS
 from capture.input.photos import Photo, read_upright
 from capture.output.export import export
 from capture.steps import Steps, own
-from datasets.files.images import open_image
+from datasets.files.images import open_image, to_srgb
 from datasets.sparse.model import model_folders, read_model, registered
 from errors import UserError
 
@@ -131,7 +131,7 @@ def _read_stored(path: Path, size: tuple[int, int]) -> Image.Image:
     """
     with open_image(path) as image:
         turned = (image.size[0] > image.size[1]) != (size[0] > size[1])
-        kept = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        kept = to_srgb(image).convert("RGBA" if image.has_transparency_data else "RGB")
     if turned:
         kept = read_upright(path, None)[0]
     return kept if kept.size == size else kept.resize(size, Image.Resampling.LANCZOS)

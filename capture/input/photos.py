@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from capture.checks.measure import Look, look_at
 from capture.input.files import Source
+from datasets.files.images import to_srgb
 from errors import UserError
 from writing.files import replacing
 
@@ -116,7 +117,7 @@ def read_upright(path: Path, max_size: int | None) -> tuple[Image.Image, Image.E
                 if max_size is not None:
                     opened.draft("RGB", (max_size, max_size))
                 exif = opened.getexif()
-                image = _eight_bits(opened)
+                image = to_srgb(_eight_bits(opened))
                 image = image.convert("RGBA" if image.has_transparency_data else "RGB")
                 if max_size is not None and max(image.size) > max_size:
                     image.thumbnail(

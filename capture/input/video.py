@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from capture.checks.measure import sharpness
+from capture.input.hdr import can_convert, is_hdr, sdr_frames
 from capture.input.photos import save
 from errors import UserError
 
@@ -27,7 +28,8 @@ def sharpest_frames(path: Path, folder: Path, count: int, max_size: int) -> list
     """Write `count` frames (or all, of a shorter video) to `folder`; their names in order.
 
     The video is cut into `count` spans of equal length, and the sharpest frame of each is taken.
-    Phones' rotation tags are obeyed. Raises UserError where the video cannot be read.
+    Phones' rotation tags are obeyed; HDR becomes SDR. Raises UserError where the video cannot
+    be read.
     """
     total = sum(1 for _ in _decode(path, lambda _: False))
     if total == 0:
@@ -37,6 +39,7 @@ def sharpest_frames(path: Path, folder: Path, count: int, max_size: int) -> list
     every = max(1, total // count // _LOOKS)
     shutil.rmtree(folder, ignore_errors=True)
     names: list[str] = []
+    frames: Iterable[tuple[int, np.ndarray | None]]
     best, best_sharpness, current = None, -1.0, 0
 
     def finish() -> None:
@@ -51,7 +54,15 @@ def sharpest_frames(path: Path, folder: Path, count: int, max_size: int) -> list
         first_of_span = index == 0 or span[index] != span[index - 1]
         return bool(first_of_span or index % every == 0)
 
-    for index, frame in tqdm(_decode(path, wanted), total=total, desc="frames", dynamic_ncols=True):
+    hdr = is_hdr(path)
+    if hdr and not can_convert():
+        print(f"{path}: is HDR, and this ffmpeg cannot convert it: its colours will be off")
+        hdr = False
+    frames = _decode(path, wanted)
+    if hdr:
+        numbers = [index for index in range(total) if wanted(index)]
+        frames = zip(numbers, sdr_frames(path, numbers, max_size), strict=False)
+    for index, frame in tqdm(frames, total=total, desc="frames", dynamic_ncols=True):
         if frame is None:
             continue
         if span[index] != current:
@@ -61,6 +72,8 @@ def sharpest_frames(path: Path, folder: Path, count: int, max_size: int) -> list
         value = sharpness(cv2.cvtColor(_limit(frame, 800), cv2.COLOR_RGB2GRAY))
         if value > best_sharpness:
             best, best_sharpness = frame, value
+    if best is None:
+        raise UserError(f"{path}: its frames cannot be decoded")
     finish()
     return names
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageCms
 
 from datasets.files.text import is_file
 from errors import UserError
@@ -60,6 +60,28 @@ def decode_rgb(encoded: bytes, what: str) -> UInt8[np.ndarray, "height width 3"]
                 f"{what}: {len(encoded)} bytes claim to be {image.size} pixels; damaged"
             )
         return np.asarray(image.convert("RGB"))
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """The image in sRGB, where it says that its colours are others (Display P3, Adobe RGB).
+
+    A profile that is damaged, or of other channels than the image's, is passed over.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    assert converted is not None
+    converted.info.pop("icc_profile", None)
+    return converted
 
 
 def read_rgb(path: Path) -> UInt8[np.ndarray, "height width 3"]:
