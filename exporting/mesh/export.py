@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from api import Model
 from errors import UserError
 
 from .files import write_mesh, write_points
-from .fusion import Box, Volume, crop, fuse, voxel_size
+from .fusion import Box, Volume, coarser, crop, fuse, voxel_size
 from .surface import extract, tidy, vertex_colours, without_crumbs
 from .views import DepthView, render_views
 
@@ -41,7 +40,7 @@ def export_surface(
     if mesh is not None:
         surface = tidy(extract(volume, watertight), most_faces)
         if watertight and not surface.is_watertight:
-            surface = _coarser_closed(views, volume, most_faces)
+            surface = _coarser_closed(volume, most_faces)
         colours = vertex_colours(surface, views, volume.voxel)
         write_mesh(mesh, to_input(surface, model), colours)
         closed = ", watertight" if surface.is_watertight else ""
@@ -78,14 +77,12 @@ def to_input(mesh: trimesh.Trimesh, model: Model) -> trimesh.Trimesh:
     return moved
 
 
-def _coarser_closed(views: Sequence[DepthView], volume: Volume, most_faces: int) -> trimesh.Trimesh:
+def _coarser_closed(volume: Volume, most_faces: int) -> trimesh.Trimesh:
     """A closed surface that has few enough faces by itself: simplifying can open a surface."""
-    size = torch.tensor(volume.distance.shape) - 1
-    box = Box(volume.low, volume.low + size * volume.voxel)
-    voxel = volume.voxel
+    factor = 1.0
     while True:
-        voxel *= 1.25
-        surface = tidy(extract(fuse(views, box, voxel), watertight=True), 1 << 40)
+        factor *= 1.15
+        surface = tidy(extract(coarser(volume, factor), watertight=True), 1 << 40)
         if len(surface.faces) <= most_faces:
             return surface
 

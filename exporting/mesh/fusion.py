@@ -96,6 +96,24 @@ def fuse(views: Sequence[DepthView], box: Box, voxel: float) -> Volume:
     return Volume(low, voxel, distance.view(shape), (weight > 0).view(shape), framed.view(shape))
 
 
+def coarser(volume: Volume, factor: float) -> Volume:
+    """The volume with a spacing about so many times as wide, interpolated."""
+    shape = [max(4, round((n - 1) / factor) + 1) for n in volume.distance.shape]
+    voxel = volume.voxel * factor
+    axes = [
+        torch.arange(n) * voxel / (volume.voxel * (m - 1)) * 2 - 1
+        for n, m in zip(shape, volume.distance.shape, strict=True)
+    ]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1)[None]
+
+    def sampled(values: Tensor) -> Tensor:
+        flat = values.float()[None, None]
+        return F.grid_sample(flat, grid, padding_mode="border", align_corners=True)[0, 0]
+
+    observed, framed = sampled(volume.observed) > 0.999, sampled(volume.framed) > 0.5
+    return Volume(volume.low, voxel, sampled(volume.distance), observed, framed)
+
+
 def _depth(
     view: DepthView, uv: Float[Tensor, "point 2"], truncation: float
 ) -> Float[Tensor, "point"]:

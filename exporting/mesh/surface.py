@@ -35,14 +35,14 @@ def extract(volume: Volume, watertight: bool) -> trimesh.Trimesh:
     if watertight:
         distance = F.pad(distance[1:-1, 1:-1, 1:-1], (1,) * 6, value=1.0)
     else:
-        # Cubes all of whose corners are observed; marching cubes asks for each cube's first.
-        unseen = F.pad((~volume.observed).float(), (0, 1) * 3)[None, None]
+        # Cubes all of whose corners are observed; marching cubes asks for each cube's last.
+        unseen = F.pad((~volume.observed).float(), (1, 0) * 3)[None, None]
         mask = F.max_pool3d(unseen, 2, stride=1)[0, 0].numpy() == 0
     # No vertex may lie on a corner, where faces would have no area.
     distance = torch.where(distance.abs() < 1e-3, 1e-3, distance)
     try:
         vertices, faces, _, _ = marching_cubes(
-            distance.numpy(), 0.0, mask=mask, gradient_direction="ascent", allow_degenerate=False
+            distance.numpy(), 0.0, mask=mask, gradient_direction="descent", allow_degenerate=False
         )
     except (RuntimeError, ValueError) as error:
         raise UserError("there is no surface in this scene to make a mesh of") from error
