@@ -30,7 +30,7 @@ from geometry.cameras import make_cameras
 # Pixels along each side of the exact views.
 _SIZE = 480
 _SAMPLES = 1_500_000
-_THRESHOLDS = (0.05, 0.1, 0.2, 0.4, 0.6)
+_THRESHOLDS = (0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True)
