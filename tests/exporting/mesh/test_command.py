@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from tests.helpers.runs import command
 from tests.scenes import write_blender
 
 CKPT = ("--ckpt_path", "ckpts/ball/last.ckpt", "--accelerator", "cpu")
+
+
+def read_file(path: Path) -> Any:
+    return trimesh.load(path)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def test_a_ball_leaves_as_a_mesh_and_as_points(folder):
     printed = command(folder, "export", *CKPT, *files, "--watertight", "--faces", "1500")
     assert "out/ball.ply" in printed
     assert "watertight" in printed
-    mesh, points = trimesh.load(folder / "out/ball.ply"), trimesh.load(folder / "out/points.ply")
+    mesh, points = read_file(folder / "out/ball.ply"), read_file(folder / "out/points.ply")
     assert mesh.is_watertight
     assert 100 < len(mesh.faces) <= 1500
     # A unit ball around the origin, of photos of 24 pixels; its underside is in none of them.
@@ -52,7 +57,7 @@ def test_the_coordinates_are_the_inputs(folder):
     export_surface(model, folder / "moved.stl", None, 1000, watertight=False)
     model = replace(model, scene=replace(model.scene, to_input=None))
     export_surface(model, folder / "here.stl", None, 1000, watertight=False)
-    moved, here = (trimesh.load(folder / name).bounds for name in ("moved.stl", "here.stl"))
+    moved, here = (read_file(folder / name).bounds for name in ("moved.stl", "here.stl"))
     np.testing.assert_allclose(moved, 3 * here + [5, 6, 7], atol=1e-4)
 
 

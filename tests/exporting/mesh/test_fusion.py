@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +18,10 @@ from geometry.cameras import make_cameras
 from tests.scenes import circle_poses
 
 SIZE, FOCAL, VOXEL = 96, 130.0, 0.05
+
+
+def read_file(path: Path) -> Any:
+    return trimesh.load(path)
 
 
 def ball_views() -> list[DepthView]:
@@ -62,7 +69,7 @@ def test_a_tidy_mesh_has_no_crumbs_and_few_faces(volume):
     mesh = extract(volume, watertight=True)
     crumb = trimesh.creation.box((0.1, 0.1, 0.1))
     crumb.apply_translation((2, 2, 2))
-    both = trimesh.util.concatenate([mesh, crumb])
+    both: Any = trimesh.util.concatenate([mesh, crumb])
     mesh = tidy(both, 2000)
     assert len(mesh.faces) <= 2000
     assert np.abs(np.linalg.norm(mesh.vertices, axis=1) - 1).max() < VOXEL
@@ -99,7 +106,7 @@ def test_files_are_read_back(views, volume, ending, tmp_path):
     path = tmp_path / f"ball.{ending}"
     write_mesh(path, mesh, colours)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    read = trimesh.load(path)
+    read = read_file(path)
     if ending == "glb":
         (read,) = read.geometry.values()
         stored = read.visual.vertex_attributes["color"]
@@ -116,7 +123,7 @@ def test_points_are_read_back(tmp_path):
     rng = np.random.default_rng(0)
     points, colours = rng.normal(size=(50, 3)), rng.random((50, 3))
     write_points(tmp_path / "points.ply", points, colours)
-    read = trimesh.load(tmp_path / "points.ply")
+    read = read_file(tmp_path / "points.ply")
     np.testing.assert_allclose(read.vertices, points, atol=1e-5)
     assert np.abs(read.colors[:, :3] / 255 - colours).max() < 0.01
     assert b"binary_little_endian" in (tmp_path / "points.ply").read_bytes()[:60]
