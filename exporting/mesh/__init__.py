@@ -1,0 +1,1 @@
+"""A surface from a trained scene: depths of many views, fused."""
