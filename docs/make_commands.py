@@ -24,6 +24,7 @@ from plot_rays import PlotOptions
 from report import ReportOptions
 from training.config import RunConfig
 from training.optim.config import OptimizerConfig
+from view import ViewOptions
 from writing.files import write_bytes
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -59,6 +60,7 @@ def make_page() -> str:
         ("plot_rays.py", PlotOptions),
         ("export.py", ExportOptions),
         ("report.py", ReportOptions),
+        ("view.py", ViewOptions),
     ):
         parts.append(f"## {script}\n\n{_summary(kind)}\n\n{_table(options_of(kind).values())}")
     return "\n".join(parts)

@@ -28,10 +28,11 @@ ALLOWED = {
     "learn": BASE | {"datasets", "models", "evaluation", "training"},
     "reporting": BASE | {"datasets", "evaluation", "training", "learn"},
     "exporting": BASE | {"api", "datasets", "models", "paths", "evaluation", "training"},
+    "viewing": {"errors", "geometry", "writing", "api"},
     "opt": {"cli", "errors", "datasets", "models", "training"},
     "api": BASE | {"datasets", "models", "evaluation", "training", "opt"},
 }
-COMMANDS = {"train", "eval", "prepare", "export", "fit_image", "plot_rays", "report"}
+COMMANDS = {"train", "eval", "prepare", "export", "fit_image", "plot_rays", "report", "view"}
 ELSEWHERE = {".venv", "tests", "benchmarks", "docs", "colab"}
 MOST_LINES, MOST_FILES = 400, 12
 
