@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class Page:
     def __init__(self, model: Model, host: str, port: int, size: int) -> None:
         self.model = model
         self.size = size
+        self.rendering = threading.Lock()  # a saved picture waits for the one that is begun
         self.clients: dict[int, Any] = {}
         self.train = model.scene.cameras[model.scene.splits["train"]]
         try:
@@ -70,7 +72,9 @@ class Page:
 
     def _render(self, view: View, longest: int) -> np.ndarray:
         camera = camera_of(view.eye, longest)
-        return picture_of(self.model.render(camera), camera, view.kind)
+        with self.rendering:
+            image = self.model.render(camera)
+        return picture_of(image, camera, view.kind)
 
     def _leave(self, client: Any) -> None:
         self.clients.pop(client.client_id, None)
@@ -102,7 +106,8 @@ class Page:
                 frustum.visible = cameras.value
 
         def save(_: Any) -> None:
-            client.send_file_download("view.png", png_bytes(self._render(view(), size.value)))
+            content = png_bytes(self._render(view(), size.value))
+            client.send_file_download("view.png", content, save_immediately=True)
 
         kind.on_update(changed)
         size.on_update(changed)
@@ -124,6 +129,8 @@ class Page:
                 eye.fov,
                 eye.aspect,
                 scale=scale,
+                thickness=1.5,
+                thickness_units="screen",
                 wxyz=eye.wxyz,
                 position=eye.position,
             )
