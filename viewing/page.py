@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,7 @@ class Page:
     """
 
     def __init__(self, model: Model, host: str, port: int, size: int) -> None:
+        _check_host(host)
         self.model = model
         self.size = size
         self.rendering = threading.Lock()  # a saved picture waits for the one that is begun
@@ -101,9 +104,14 @@ class Page:
 
         def show_cameras(_: Any) -> None:
             if cameras.value and not frusta:
-                frusta.extend(self._add_frusta(client))
+                frusta.extend(self._add_frusta(client, stand_at))
             for frustum in frusta:
                 frustum.visible = cameras.value
+
+        def stand_at(index: int) -> None:
+            cameras.value = False  # its own frustum would cover the view
+            show_cameras(None)
+            self.stand(client, index)
 
         def save(_: Any) -> None:
             content = png_bytes(self._render(view(), size.value))
@@ -118,7 +126,7 @@ class Page:
         client.camera.on_update(changed)
         changed(None)
 
-    def _add_frusta(self, client: Any) -> list[Any]:
+    def _add_frusta(self, client: Any, clicked: Callable[[int], None]) -> list[Any]:
         positions = self.train.c2w[:, :, 3]
         scale = 0.05 * float((positions - positions.mean(0)).norm(dim=-1).max().clamp_min(1e-3))
         frusta = []
@@ -131,10 +139,11 @@ class Page:
                 scale=scale,
                 thickness=1.5,
                 thickness_units="screen",
+                variant="filled",  # lines alone are hard to hit
                 wxyz=eye.wxyz,
                 position=eye.position,
             )
-            frustum.on_click(lambda _, index=index: self.stand(client, index))
+            frustum.on_click(lambda _, index=index: clicked(index))
             frusta.append(frustum)
         return frusta
 
@@ -150,6 +159,16 @@ class Page:
         client.camera.position = position
         client.camera.look_at = position + distance * axis
         client.camera.fov = eye.fov
+
+
+def _check_host(host: str) -> None:
+    """viser would try one port after another at an address that is not this machine's."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host}: not an address of this machine ({error})") from error
 
 
 def _report(error: Exception) -> None:

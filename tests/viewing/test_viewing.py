@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from errors import UserError
 from geometry.cameras import make_cameras
 from tests.conftest import ROOT
 from tests.helpers.commands import TINY
@@ -21,6 +22,7 @@ from tests.helpers.runs import command
 from tests.scenes import circle_poses, write_blender
 from viewing.cameras import Eye, axis_of, camera_of, eye_of
 from viewing.loop import COARSEST, RenderLoop
+from viewing.page import Page
 from viewing.pictures import normals_of
 
 
@@ -100,6 +102,11 @@ def test_a_picture_that_fails_does_not_end_the_others():
     assert done.wait(10)
     loop.stop()
     assert [str(error) for error in errors] == ["bad"]
+
+
+def test_an_address_of_another_machine_is_refused():
+    with pytest.raises(UserError, match=r"--host 192\.0\.2\.1: not an address"):
+        Page(None, "192.0.2.1", 8080, 256)
 
 
 def test_the_command_serves_a_page_and_ends(tmp_path):
