@@ -41,7 +41,7 @@ class Page:
     """
 
     def __init__(self, model: Model, host: str, port: int, size: int) -> None:
-        _check_host(host)
+        check_host(host)
         self.model = model
         self.size = size
         self.rendering = threading.Lock()  # a saved picture waits for the one that is begun
@@ -161,8 +161,11 @@ class Page:
         client.camera.fov = eye.fov
 
 
-def _check_host(host: str) -> None:
-    """viser would try one port after another at an address that is not this machine's."""
+def check_host(host: str) -> None:
+    """Raises UserError for an address that is not this machine's.
+
+    viser would try one port after another there, without end.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:

@@ -22,7 +22,7 @@ from tests.helpers.runs import command
 from tests.scenes import circle_poses, write_blender
 from viewing.cameras import Eye, axis_of, camera_of, eye_of
 from viewing.loop import COARSEST, RenderLoop
-from viewing.page import Page
+from viewing.page import check_host
 from viewing.pictures import normals_of
 
 
@@ -106,7 +106,7 @@ def test_a_picture_that_fails_does_not_end_the_others():
 
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(UserError, match=r"--host 192\.0\.2\.1: not an address"):
-        Page(None, "192.0.2.1", 8080, 256)
+        check_host("192.0.2.1")
 
 
 def test_the_command_serves_a_page_and_ends(tmp_path):
