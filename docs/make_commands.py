@@ -25,6 +25,7 @@ from plot_rays import PlotOptions
 from report import ReportOptions
 from training.config import LengthConfig, OutputConfig
 from training.optim.config import OptimizerConfig
+from view import ViewOptions
 from writing.files import write_bytes
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -61,6 +62,7 @@ def make_page() -> str:
         ("plot_model.py", ModelPlotOptions),
         ("export.py", ExportOptions),
         ("report.py", ReportOptions),
+        ("view.py", ViewOptions),
     ):
         parts.append(f"## {script}\n\n{_summary(kind)}\n\n{_table(options_of(kind).values())}")
     return "\n".join(parts)

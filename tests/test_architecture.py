@@ -28,10 +28,14 @@ ALLOWED = {
     "learn": BASE | {"datasets", "models", "evaluation", "training"},
     "reporting": BASE | {"api", "datasets", "evaluation", "training", "learn"},
     "exporting": BASE | {"api", "datasets", "models", "paths", "evaluation", "training"},
+    "viewing": {"errors", "geometry", "writing", "api"},
     "opt": {"cli", "errors", "datasets", "models", "training"},
     "api": BASE | {"datasets", "models", "evaluation", "training", "opt"},
 }
-COMMANDS = {"train", "eval", "prepare", "export", "fit_image", "plot_rays", "plot_model", "report"}
+COMMANDS = {
+    *("train", "eval", "prepare", "export", "view", "report"),
+    *("fit_image", "plot_rays", "plot_model"),
+}
 ELSEWHERE = {".venv", "tests", "benchmarks", "docs", "colab"}
 MOST_LINES, MOST_FILES = 400, 12
 

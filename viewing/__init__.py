@@ -1,0 +1,1 @@
+"""A trained scene in the browser."""
