@@ -45,7 +45,9 @@ def extract(volume: Volume, watertight: bool) -> trimesh.Trimesh:
             distance.numpy(), 0.0, mask=mask, gradient_direction="descent", allow_degenerate=False
         )
     except (RuntimeError, ValueError) as error:
-        raise UserError("there is no surface in this scene to make a mesh of") from error
+        raise UserError(
+            "there is no surface in this scene to make a mesh of, or none left at cells that --faces allows"
+        ) from error
     vertices = vertices * volume.voxel + volume.low.numpy()
     return trimesh.Trimesh(vertices, faces, process=False)
 

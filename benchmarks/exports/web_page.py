@@ -1,6 +1,6 @@
 """The page of export.py --web beside the field's own pictures, in a browser without a GPU.
 
-    python -m benchmarks.web_page --ckpt_path ckpts/exp/last.ckpt
+    python -m benchmarks.exports.web_page --ckpt_path ckpts/exp/last.ckpt
 
 Test cameras, with small pictures: software WebGL is slow. Where the photos are at hand, the page's
 pictures and the field's are measured against them as well.

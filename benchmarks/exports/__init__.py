@@ -1,0 +1,1 @@
+"""What export.py writes."""
