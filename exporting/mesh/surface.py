@@ -46,7 +46,8 @@ def extract(volume: Volume, watertight: bool) -> trimesh.Trimesh:
         )
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            "there is no surface in this scene to make a mesh of, or none left at cells that --faces allows"
+            "there is no surface in this scene to make a mesh of, or none at cells as large as "
+            "--faces asks for"
         ) from error
     vertices = vertices * volume.voxel + volume.low.numpy()
     return trimesh.Trimesh(vertices, faces, process=False)
