@@ -32,9 +32,10 @@ from evaluation.perceptual import Lpips, load_lpips
 from evaluation.protocol import Protocol, describe, measure_split
 from evaluation.store import FrameStore
 from evaluation.views import View, render_view
+from exporting.weights import export_weights
 from opt import EvalOptions, TrainOptions, from_checkpoint
 from paths.path import PathConfig
-from training.checkpoints import Checkpoint, export_weights, read_checkpoint
+from training.checkpoints import Checkpoint, read_checkpoint
 from training.distributed.devices import check_count, resolve_device
 from training.distributed.launch import launch
 from training.distributed.processes import (
@@ -64,12 +65,8 @@ def main() -> None:
     options = parse(EvalOptions)
     checkpoint = read_checkpoint(Path(options.ckpt_path))
     if options.export_weights:
-        if checkpoint.scene is None:
-            raise UserError("--export_weights takes a checkpoint of train.py")
         if is_main_process():
-            path = Path(options.export_weights)
-            size = export_weights(checkpoint, path, options.export_mb)
-            print(f"{path} ({size:.1f} MB)")
+            write_weights(options, checkpoint)
         return
     device = choose_device(options)
     launch(options.num_gpus)
@@ -87,6 +84,16 @@ def main() -> None:
         else:  # poses without photos are there to be flown along
             film = replace(scene, splits={**scene.splits, "path": scene.splits[split]})
             write_film(model, film, options, folder / split, name, options.fps)
+
+
+def write_weights(options: EvalOptions, checkpoint: Checkpoint) -> None:
+    """What --export_weights asks for. Raises UserError where the checkpoint is of nerf_pl."""
+    if checkpoint.scene is None:
+        raise UserError("--export_weights takes a checkpoint of train.py")
+    trained = from_checkpoint(checkpoint.options, options.ckpt_path)
+    model = load_model(checkpoint, trained, checkpoint.scene, resolve_device(options.accelerator))
+    path = Path(str(options.export_weights))
+    print(f"{path} ({export_weights(model, checkpoint, path, options.export_mb)})")
 
 
 def choose_device(options: EvalOptions) -> torch.device:

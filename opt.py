@@ -128,8 +128,8 @@ class EvalOptions:
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
     export_mb: float = 25.0
-    """megabytes of that file at most: weights are written in half precision, the tables of voxels
-    in 8 bits or as many fewer as it takes (4 at least); 0 writes all of them as they are"""
+    """megabytes of that file, where its pictures stay within 45 dB of the checkpoint's: tables take
+    8 bits a value or fewer (4 at least), the rest half precision; 0 writes all as they are"""
     num_gpus: int = 1
     """GPUs (or CPU processes) that share the views"""
     accelerator: Accelerator = "auto"

@@ -20,13 +20,10 @@ from datasets.loaders.ray_loader import RayBatch, RayLoader
 from datasets.photos import Photos
 from errors import UserError
 from evaluation.flight import rays_per_second
-from evaluation.metrics import psnr
-from evaluation.pictures import to_8_bit
 from geometry.cameras import Cameras
 from geometry.rays import Rays, image_rays
 from geometry.region import find_region
 from models import find_model
-from models.rendering.image import ImageRenderer
 from models.rendering.renderer import TrainingMode
 from models.spec import SceneInfo
 from models.voxels.field import VoxelField
@@ -35,6 +32,8 @@ from training.optim.config import OptimizerConfig
 from training.optim.optimizers import growing_optimizer
 from training.randomness import step_generator
 from writing.progress import progress_bar
+
+from .alike import psnr_between
 
 # Of the time, for the model's pictures; the rest is the field's training.
 _FOR_PICTURES = 0.5
@@ -46,8 +45,8 @@ _FOOTPRINT = 0.5
 _LR_DECAY, _HUBER = 0.05, 0.1
 _PREPARE_RAYS = 1 << 16
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total} s"
-# Held-out views that the two are compared at, and the longer side of their pictures.
-_COMPARED, _COMPARED_SIDE = 3, 200
+# Longer side of the pictures that the two are compared by.
+_COMPARED_SIDE = 200
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def bake(model: Model, seconds: float) -> Baked:
     _train(field, rays, scene.background, (1 - _FOR_PICTURES) * seconds)
     field.eval()
     renderer = spec.image_renderer(spec.build_renderer(fields, config, info, field.recipe))
-    return Baked(field, _alike(model, renderer))
+    alike = psnr_between(model.scene, model.device, model.renderer, renderer, _COMPARED_SIDE)
+    return Baked(field, alike)
 
 
 def _teaching(model: Model, seconds: float) -> list[Cameras]:
@@ -192,21 +192,3 @@ def _step(
     F.huber_loss(output.rgb, rgbs, delta=_HUBER).backward()
     optimizer.step()
     return output.n_samples
-
-
-def _alike(model: Model, baked: ImageRenderer) -> float:
-    """PSNR of the pictures of both, over all of them together."""
-    scene = model.scene
-    views = scene.splits.get("test") or scene.splits.get("val") or scene.splits["train"]
-    chosen = [views[i * len(views) // _COMPARED] for i in range(min(_COMPARED, len(views)))]
-    pictures: list[list[Tensor]] = [[], []]
-    for index in chosen:
-        width, height = scene.cameras.size[index].tolist()
-        factor = min(1.0, _COMPARED_SIDE / max(width, height))
-        camera = scene.cameras[index].resized(round(width * factor), round(height * factor))
-        rays = image_rays(camera.to(model.device), scene.bounds, 0)
-        for render, those in zip((model.renderer, baked), pictures, strict=True):
-            those.append(render(rays).rgb)
-    shown, own = (torch.cat(those) for those in pictures)
-    size = (len(own), 1)
-    return psnr(to_8_bit(shown, size), to_8_bit(own, size))

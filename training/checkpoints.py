@@ -24,8 +24,7 @@ from datasets.files.layout import check_layout
 from datasets.files.numbers import is_number
 from datasets.scene import Scene
 from errors import UserError
-from training.packing import FEWEST_BITS, MOST_BITS, pack, unpack
-from writing.files import replacing
+from training.packing import unpack
 
 # 1: without a version and a recipe. 2: with them, and with today's names. 3: an exported file whose
 # weights are packed (training/packing.py).
@@ -191,31 +190,24 @@ def _progress(content: dict[str, Any]) -> Progress:
     )
 
 
-def export_weights(checkpoint: Checkpoint, path: Path, megabytes: float) -> float:
-    """Write what rendering needs, without the state of the training; returns the megabytes.
+def exported_content(
+    checkpoint: Checkpoint, packed: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What rendering needs of a checkpoint, without the state of the training.
 
     Args:
-        megabytes: of the file at most: tables take fewer bits until it fits, as far as that goes;
-            0 writes all weights as they are.
+        packed: its weights in fewer bytes (training.packing.pack); by default they are as they are.
     """
     assert checkpoint.scene is not None
+    plain, more = (checkpoint.state_dict, {}) if packed is None else packed
     content = {
         "hyper_parameters": checkpoint.options,
         "scene": checkpoint.scene.to_dict(),
         "recipe": checkpoint.recipe,
-        "format_version": PACKED_VERSION if megabytes else FORMAT_VERSION,
-        "state_dict": checkpoint.state_dict,
+        "format_version": FORMAT_VERSION if packed is None else PACKED_VERSION,
+        "state_dict": plain,
     }
-    with replacing(path) as temporary:
-        for bits in range(MOST_BITS, FEWEST_BITS - 1, -1):
-            if megabytes:
-                plain, packed = pack(checkpoint.state_dict, bits)
-                content |= {"state_dict": plain, "packed": packed}
-            torch.save(content, temporary)
-            size = temporary.stat().st_size / 1e6
-            if not megabytes or size <= megabytes:
-                break
-    return size
+    return content if packed is None else content | {"packed": more}
 
 
 def _load(path: Path) -> Any:

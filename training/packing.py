@@ -5,6 +5,7 @@ What is packed is plain values and tensors, so that a file of it loads with weig
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from datasets.files.layout import check_layout
 
-MOST_BITS, FEWEST_BITS = 8, 4
+HALF_BITS, MOST_BITS, FEWEST_BITS = 16, 8, 4
 # Tensors of fewer values stay as they are: they take no bytes, and may need their digits.
 _SMALL = 1000
 # Of a channel's values, so many lie outside its range at either end: what no photo shows has
@@ -31,15 +32,16 @@ _LAYOUT = {
 def pack(weights: dict[str, Tensor], bits: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights in half precision, and what is packed closer, by name.
 
-    Tables (names that end in _table, one row a place) take `bits` a value, in a range for each
-    channel; long lists of whole numbers are stored as their differences.
+    Tables (names that end in _table, one row a place) and planes take `bits` a value, in a range
+    for each channel, or half precision (16); long lists of whole numbers are stored as their
+    differences.
     """
     plain: dict[str, Tensor] = {}
     packed: dict[str, Any] = {}
     for name, weight in weights.items():
         if weight.numel() < _SMALL:
             plain[name] = weight
-        elif name.endswith("_table") and weight.dim() == 2 and weight.is_floating_point():
+        elif bits <= MOST_BITS and _is_table(name, weight):
             packed[name] = _pack_table(weight.float(), bits)
         elif weight.dtype == torch.int32 and weight.dim() == 1:
             packed[name] = _pack_list(weight)
@@ -65,7 +67,13 @@ def unpack(plain: dict[str, Tensor], packed: Any) -> dict[str, Tensor]:
     return weights
 
 
-def _pack_table(table: Float[Tensor, "row channel"], bits: int) -> dict[str, Any]:
+def _is_table(name: str, weight: Tensor) -> bool:
+    named = name.endswith("_table") or "_planes." in name
+    return named and weight.dim() >= 2 and weight.is_floating_point()
+
+
+def _pack_table(weight: Float[Tensor, "*place channel"], bits: int) -> dict[str, Any]:
+    table = weight.reshape(-1, weight.shape[-1])
     sample = table[:: 1 + len(table) // _MOST_SORTED]
     shares = sample.new_tensor([_OUTSIDE, 1 - _OUTSIDE])
     low, high = torch.stack([torch.quantile(c, shares) for c in sample.unbind(1)], dim=1)
@@ -74,16 +82,17 @@ def _pack_table(table: Float[Tensor, "row channel"], bits: int) -> dict[str, Any
     codes = (most * ((table - low) / (high - low)).clamp(0, 1)).round().to(torch.uint8)
     # One channel after the other: neighbours in a channel are alike.
     return {
-        **{"kind": "table", "shape": list(table.shape), "bits": bits, "low": low, "high": high},
+        **{"kind": "table", "shape": list(weight.shape), "bits": bits, "low": low, "high": high},
         "bytes": _deflate(codes.t().contiguous()),
     }
 
 
 def _unpack_table(values: dict[str, Any]) -> Tensor:
-    rows, channels = values["shape"]
+    *places, channels = values["shape"]
+    rows = math.prod(places)
     codes = _inflate(values["bytes"], rows * channels).view(channels, rows).t()
     span = (values["high"] - values["low"]) / (2 ** values["bits"] - 1)
-    return (values["low"] + span * codes).float()
+    return (values["low"] + span * codes).float().view(values["shape"])
 
 
 def _pack_list(numbers: Tensor) -> dict[str, Any]:

@@ -67,13 +67,15 @@ def assert_finite(scene: Scene) -> None:
 
 
 def read_checkpoint_file(root: Path, rng: random.Random) -> None:
-    from training.checkpoints import export_weights, read_checkpoint
+    from training.checkpoints import exported_content, read_checkpoint
+    from training.packing import MOST_BITS, pack
 
     checkpoint = read_checkpoint(next(root.glob("*.ckpt"), root / "none.ckpt"))
     checkpoint.settled_options()
     if checkpoint.scene is not None:
         assert_finite(checkpoint.scene)
-        export_weights(checkpoint, root / "weights.ckpt", 25.0)
+        packed = pack(checkpoint.state_dict, MOST_BITS)
+        torch.save(exported_content(checkpoint, packed), root / "weights.ckpt")
         read_checkpoint(root / "weights.ckpt")
 
 

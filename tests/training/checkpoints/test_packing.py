@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,10 @@ import torch
 
 from api import load
 from errors import UserError
+from exporting import weights
 from tests.helpers.runs import command
 from tests.scenes import write_blender
-from training.checkpoints import export_weights, read_checkpoint
+from training.checkpoints import exported_content, read_checkpoint
 from training.packing import pack, unpack
 
 
@@ -23,6 +23,7 @@ def test_values_come_back_within_half_a_step():
     weights = {
         "field.some_table": table,
         "field.cells": cells,
+        "field.some_planes.0": torch.rand(40, 50, 7, generator=generator),
         "field.layer": torch.randn(64, 64, generator=generator),
         "field.few": torch.tensor([1.0, 1e9]),
         "field.huge": torch.full((2000,), 1e8),
@@ -31,6 +32,8 @@ def test_values_come_back_within_half_a_step():
         back = unpack(*pack(weights, bits))
         step = (table.amax(dim=0) - table.amin(dim=0)) / (2**bits - 1)
         assert bool(((back["field.some_table"] - table).abs() <= 0.52 * step + 1e-6).all())
+        planes = weights["field.some_planes.0"]
+        assert float((back["field.some_planes.0"] - planes).abs().amax()) <= 0.52 / (2**bits - 1)
         assert torch.equal(back["field.cells"], cells)
         assert back["field.cells"].dtype == torch.int32
         torch.testing.assert_close(
@@ -58,11 +61,14 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def export(trained: Path, path: Path, megabytes: float) -> weights.Exported:
+    return weights.export_weights(load(trained, "cpu"), read_checkpoint(trained), path, megabytes)
+
+
 def test_pictures_stay_and_the_file_is_small(folder: Path):
     trained = folder / "ckpts/voxels/last.ckpt"
     small, whole = folder / "small.ckpt", folder / "whole.ckpt"
-    checkpoint = read_checkpoint(trained)
-    export_weights(checkpoint, small, 25.0)
+    export(trained, small, 25.0)
     command(
         *(folder, "eval", "--ckpt_path", str(trained)),
         *("--export_weights", str(whole), "--export_mb", "0"),
@@ -75,17 +81,32 @@ def test_pictures_stay_and_the_file_is_small(folder: Path):
 
 
 def test_a_limit_takes_bits(folder: Path):
-    checkpoint = read_checkpoint(folder / "ckpts/voxels/last.ckpt")
-    sizes = [export_weights(checkpoint, folder / "bits.ckpt", limit) for limit in (25.0, 1e-6)]
-    assert sizes[1] < 0.9 * sizes[0]
+    trained = folder / "ckpts/voxels/last.ckpt"
+    done = [export(trained, folder / "bits.ckpt", limit) for limit in (25.0, 1e-6)]
+    assert done[1].megabytes < 0.95 * done[0].megabytes
+    assert done[1].alike < done[0].alike
+
+
+def test_pictures_go_before_size(folder: Path, monkeypatch):
+    trained, path = folder / "ckpts/voxels/last.ckpt", folder / "alike.ckpt"
+    monkeypatch.setattr(weights, "LEAST_ALIKE", 0.0)
+    fewest = export(trained, path, 1e-6)
+    monkeypatch.setattr(weights, "LEAST_ALIKE", fewest.alike + 1e-3)
+    more = export(trained, path, 1e-6)
+    assert more.megabytes > fewest.megabytes
+    assert more.alike > fewest.alike
+    # The pictures of eight bits are not enough: half precision.
+    monkeypatch.setattr(weights, "LEAST_ALIKE", 1000.0)
+    half = export(trained, path, 1e-6)
+    assert half.megabytes > more.megabytes
+    assert read_checkpoint(path).scene is not None
 
 
 @pytest.mark.parametrize("damage", ["shape", "bytes", "kind", "nothing"])
 def test_damage_is_told(folder: Path, damage: str):
     checkpoint = read_checkpoint(folder / "ckpts/voxels/last.ckpt")
     path = folder / "damaged.ckpt"
-    export_weights(replace(checkpoint), path, 25.0)
-    content = torch.load(path, weights_only=True)
+    content = exported_content(checkpoint, pack(checkpoint.state_dict, 8))
     table = content["packed"]["nerf_coarse.density_table"]
     if damage == "shape":
         table["shape"] = [1 << 40, 1]
