@@ -18,6 +18,9 @@ from writing.html.page import data_uri
 # Of capture_report.json, as far as it is shown.
 _CAPTURE = {"placed": int, "photos": list, "capture": str, "advice": [str]}
 
+# A page of export.py that is larger is linked, for a report to stay under 10 MB.
+_MOST_PAGE_BYTES = 6_000_000
+
 
 def describe(
     run: Run, folder: Path, points: Sequence[Point], defaults: Callable[[str], dict[str, Any]]
@@ -71,6 +74,7 @@ def describe(
         "sliders": sliders,
         "depth": _embedded(folder / f"{run.name}_depth.png") if depth is not None else None,
         "videos": [_video(caption, path, folder) for caption, path in run.videos()],
+        "page": None if run.page is None else _page(run.page),
         "metrics": run.metrics,
         "results": run.results,
         "points": table(run, points),
@@ -118,6 +122,13 @@ def _capture(path: Path) -> dict[str, Any]:
         "kind": report.get("capture"),
         "advice": report.get("advice", []),
     }
+
+
+def _page(path: Path) -> dict[str, str | None]:
+    """An exported page: its text where a report can carry it, and where it is."""
+    small = path.stat().st_size <= _MOST_PAGE_BYTES
+    text = path.read_text(encoding="utf-8", errors="replace") if small else None
+    return {"text": text, "name": path.name, "uri": path.resolve().as_uri()}
 
 
 def _embedded(path: Path | None) -> str | None:

@@ -121,6 +121,13 @@ class Run:
         return next((folder for folder in folders if any(folder.glob("*.mp4"))), None)
 
     @property
+    def page(self) -> Path | None:
+        """A page of export.py among the results."""
+        if self.results is None:
+            return None
+        return next(iter(sorted(self.results.glob("*.html"))), None)
+
+    @property
     def commands(self) -> list[str]:
         """What was typed, as far as it is known: preparing, training, measuring, flying."""
         report = self.capture("capture_report.json")

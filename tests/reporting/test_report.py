@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -127,6 +128,25 @@ def test_logs_alone_make_a_report(folder: Path, monkeypatch):
     page = (folder / "reports/bare/report.html").read_text()
     assert "no record of its options" in page
     assert (folder / "reports/bare/figures/strip_bare.png").exists()
+
+
+def test_a_page_among_the_results_is_shown_where_it_is_small(folder: Path, monkeypatch):
+    results = folder / "own"
+    results.mkdir()
+    (results / "ball.html").write_text("<p title='it'>look & turn</p>")
+    monkeypatch.chdir(folder)
+    words = "whole --results_dir own --out_dir reports/own"
+    assert command(monkeypatch, report, words) == 0
+    shown = (folder / "reports/own/report.html").read_text()
+    frame = re.search(r'<iframe srcdoc="([^"]*)"[^>]*>', shown)
+    assert frame is not None
+    assert html.unescape(frame[1]) == "<p title='it'>look & turn</p>"
+    assert 'sandbox="allow-scripts"' in frame[0]
+    (results / "ball.html").write_text("x" * 7_000_000)
+    assert command(monkeypatch, report, words) == 0
+    shown = (folder / "reports/own/report.html").read_text()
+    assert "<iframe" not in shown
+    assert (results / "ball.html").resolve().as_uri() in shown
 
 
 def test_kept_checkpoints_are_rendered_and_tabled(folder: Path):
