@@ -7,9 +7,9 @@ import numpy as np
 import pycolmap
 import pytest
 
+from capture.checks.advice import Outcome, advise
 from capture.checks.check import (
     Verdict,
-    advise,
     check_photos,
     check_solution,
     near_duplicates,
@@ -67,7 +67,7 @@ def test_lost_photos_are_named_with_a_reason():
     verdicts = {name: Verdict(name, ()) for name in "abc"}
     result = check_solution(verdicts, {"a"}, {"a": 900, "b": 50, "c": 900}, {"c": 2}, {})
     assert str(result["a"]) == "good"
-    assert str(result["b"]) == "NOT PLACED (shows nothing that the others show), little texture"
+    assert str(result["b"]) == "NOT PLACED (matches no other photo), little texture"
     assert str(result["c"]) == "NOT PLACED (overlaps too little)"
 
 
@@ -84,11 +84,11 @@ def test_lost_photos_are_named_with_a_reason():
 )
 def test_advice(notes, placed, angle, words):
     verdicts = [Verdict(str(i), (notes,) if notes and i % 2 else ()) for i in range(20)]
-    assert words in " ".join(advise(verdicts, placed, angle, on_the_spot=False))
+    assert words in " ".join(advise(Outcome(verdicts, placed, angle)))
 
 
 def test_a_good_capture_needs_no_advice():
-    assert advise([Verdict(str(i), ()) for i in range(30)], 30, 25.0, on_the_spot=False) == []
+    assert advise(Outcome([Verdict(str(i), ()) for i in range(30)], 30, 25.0)) == []
 
 
 def test_color_drift_is_measured_at_common_points():
