@@ -9,7 +9,7 @@ other (Heinly, Dunn, Frahm: Correcting for Duplicate Scene Structure, 2014).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,9 +30,10 @@ _WALK = 0.8  # share of neighbours that match strongly, from which the order is 
 _FEW_POINTS = 20  # under which the place of a photo is a guess
 # Two photos have the same view: half of the points that either sees are in the picture of the
 # other, seen at less than 12 degrees and at two thirds to one and a half of the distance.
-_SAME_VIEW, _SAME_ANGLE, _SAME_DISTANCE = 0.5, 12.0, 1.5
-# Shares of the photos, or of the pairs, from which the whole is in doubt.
-_TORN, _FEWEST_TORN, _WEAK, _ALIKE = 0.03, 2, 0.2, 0.05
+_SAME_VIEW, _SAME_ANGLE, _SAME_DISTANCE, _SAME_PLACE = 0.5, 12.0, 1.5, 0.6
+# Shares of the photos, or of the pairs, from which the whole is in doubt. A walk that is folded
+# contradicts itself at the fold alone, however long it is.
+_TORN, _TORN_WALK, _FEWEST_TORN, _WEAK, _ALIKE = 0.03, 0.005, 2, 0.2, 0.05
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ class Matches:
         pairs: with at least 15 inliers.
         place: of each photo in the order in which they were taken.
         walk: whether they were taken one beside the other, so that neighbours match.
+        tried: the pairs that were compared at all; None for all.
     """
 
     keypoints: Mapping[str, Float[np.ndarray, "keypoint 2"]]
     pairs: Sequence[Pair]
     place: Mapping[str, int]
     walk: bool
+    tried: frozenset[frozenset[str]] | None = None
 
     def apart(self, pair: Pair) -> int:
         """Places between the two in the order."""
@@ -83,10 +86,11 @@ class Consistency:
         against: those of them that contradict the poses.
         near: pairs to which the poses give the same view.
         strangers: those of them that do not match at all.
-        torn: photos in doubt: a partner that their pose hangs on contradicts it, or most of those
+        torn: photos in doubt: partners that their pose hangs on contradict it, or most of those
             with the same view are strangers.
         weak: photos with too few points to be sure of their pose.
         points: median over the photos of the points that each observes.
+        walk: whether the photos were taken one beside the other.
     """
 
     photos: frozenset[str]
@@ -97,11 +101,13 @@ class Consistency:
     torn: tuple[str, ...]
     weak: tuple[str, ...]
     points: int
+    walk: bool
 
     @property
     def contradicted(self) -> bool:
         """Whether more photos contradict others than a right solve leaves."""
-        return len(self.torn) >= max(_FEWEST_TORN, _TORN * len(self.photos))
+        share = _TORN_WALK if self.walk else _TORN
+        return len(self.torn) >= max(_FEWEST_TORN, share * len(self.photos))
 
     @property
     def doubtful(self) -> bool:
@@ -144,11 +150,14 @@ class _View:
         return self.points[np.isfinite(self.points[:, 0])]
 
 
-def read_matches(database: Path, order: Sequence[str]) -> Matches:
+def read_matches(
+    database: Path, order: Sequence[str], tried: Iterable[tuple[str, str]] | None = None
+) -> Matches:
     """The keypoints and verified pairs of a database.
 
     Args:
         order: the photos' names, as they were taken.
+        tried: the pairs that were compared; by default all.
     """
     with pycolmap.Database.open(database) as opened:
         names = {image.image_id: image.name for image in opened.read_all_images()}
@@ -163,7 +172,8 @@ def read_matches(database: Path, order: Sequence[str]) -> Matches:
     strong = {pair.names for pair in pairs if pair.strong}
     steps = [frozenset(step) for step in pairwise(order)]
     walk = len(steps) > 1 and sum(step in strong for step in steps) >= _WALK * len(steps)
-    return Matches(keypoints, pairs, {name: i for i, name in enumerate(order)}, walk)
+    compared = None if tried is None else frozenset(map(frozenset, tried))
+    return Matches(keypoints, pairs, {name: i for i, name in enumerate(order)}, walk, compared)
 
 
 def judge(model: pycolmap.Reconstruction, matches: Matches) -> Consistency:
@@ -171,7 +181,9 @@ def judge(model: pycolmap.Reconstruction, matches: Matches) -> Consistency:
     views = _views(model, matches)
     strong = [p for p in matches.pairs if p.strong and p.first in views and p.second in views]
     off = [_disagreement(pair, views, matches) > _OFF for pair in strong]
-    near, strangers = _same_views(views, {pair.names for pair in matches.pairs})
+    near = _same_views(views, matches.tried)
+    known = {pair.names for pair in matches.pairs}
+    strangers = [pair for pair in near if pair not in known]
     torn = _contradicted(strong, off, matches) | _lost(near, strangers)
     counts = {name: len(view.observed()) for name, view in views.items()}
     return Consistency(
@@ -183,6 +195,7 @@ def judge(model: pycolmap.Reconstruction, matches: Matches) -> Consistency:
         torn=tuple(sorted(torn)),
         weak=tuple(sorted(name for name, count in counts.items() if count < _FEW_POINTS)),
         points=int(np.median(list(counts.values()))) if counts else 0,
+        walk=matches.walk,
     )
 
 
@@ -255,8 +268,9 @@ def _contradicted(strong: Sequence[Pair], off: Sequence[bool], matches: Matches)
     """Photos that contradict a partner which their pose hangs on.
 
     Of a walk these are the neighbours in its order: sides that look alike match strongly too, but
-    the next photo shows what this one shows. A photo with fewer than two neighbours, and each of
-    an unordered set, hangs on those that it matches most.
+    the next photo shows what this one shows. A photo is in doubt where half of its neighbours
+    contradict it. One with fewer than two neighbours, and each of an unordered set, hangs on those
+    that it matches most.
     """
     partners = defaultdict(list)
     for pair, wrong in zip(strong, off, strict=True):
@@ -267,26 +281,33 @@ def _contradicted(strong: Sequence[Pair], off: Sequence[bool], matches: Matches)
     for name, found in partners.items():
         beside_it = [wrong for beside, _, wrong in found if beside]
         most = [wrong for _, _, wrong in sorted(found, key=lambda p: -p[1])[:_CLOSEST]]
-        if any(beside_it) or (len(beside_it) < 2 and any(most)):
+        if (np.mean(beside_it) >= 0.5) if len(beside_it) > 1 else any(most):
             torn.add(name)
     return torn
 
 
 def _same_views(
-    views: Mapping[str, _View], matched: set[frozenset[str]]
-) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
-    """Pairs to which the poses give the same view; and those of them that do not match."""
-    seen = {name: points for name, view in views.items() if len(points := view.observed()) >= 30}
+    views: Mapping[str, _View], tried: frozenset[frozenset[str]] | None
+) -> list[frozenset[str]]:
+    """Of the tried pairs, those to which the poses give the same view."""
+    seen = {
+        name: points for name, view in views.items() if len(points := view.observed()) >= STRONG
+    }
     names = sorted(seen)
+    centres = np.array([views[name].centre for name in names]).reshape(-1, 3)
     near = []
     for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            if all(
+        # Cameras farther apart see most points at another angle or distance.
+        away = np.linalg.norm(seen[first] - centres[i], axis=1)
+        apart = np.linalg.norm(centres[i + 1 :] - centres[i], axis=1)
+        for j in i + 1 + np.flatnonzero(apart < _SAME_PLACE * np.percentile(away, 90)):
+            pair = frozenset((first, names[j]))
+            if (tried is None or pair in tried) and all(
                 _share_seen(seen[one], views[one], views[other]) > _SAME_VIEW
-                for one, other in ((first, second), (second, first))
+                for one, other in ((first, names[j]), (names[j], first))
             ):
-                near.append(frozenset((first, second)))
-    return near, [pair for pair in near if pair not in matched]
+                near.append(pair)
+    return near
 
 
 def _share_seen(points: Float[np.ndarray, "point 3"], one: _View, other: _View) -> float:

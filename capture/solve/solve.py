@@ -140,7 +140,8 @@ def _attempt(
 
     counts = steps.run(f"{effort.name} features", key, extract, (database,))
     partners = steps.run(f"{effort.name} matches", key, match, (database,))
-    matches = read_matches(database, features.in_order(photos))
+    tried = features.pairs_to_match(photos)
+    matches = read_matches(database, features.in_order(photos), tried)
 
     def place(pairs: str = "", keep: set[Names] | None = None) -> Solution:
         name = f"{mapper}-{digest(pairs)}" if pairs else mapper
