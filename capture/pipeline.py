@@ -195,6 +195,7 @@ def _make_scene(
         list(verdicts.values()),
         len(placed),
         angle,
+        on_the_spot=turned_on_the_spot(found.database),
         consistency=found.consistency,
         by_order=found.by_order,
         sizes=len({photo.size for photo in photos}),
@@ -304,7 +305,7 @@ def _stop(
     write_report(root, report, photos, load)
     reason = " ".join(advice) or "The photos share too little with each other."
     raise UserError(
-        f"only {found.placed} of {len(photos)} photos could be placed, after two tries; "
+        f"only {found.placed} of {len(photos)} photos could be placed, after all tries; "
         f"no scene was written. {reason} See {root / SHEET}"
     )
 

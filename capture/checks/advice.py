@@ -10,7 +10,7 @@ from capture.checks.contradictions import Consistency
 
 _FEW = 15  # photos under which a scene stays poor
 _PARALLAX = 4.0  # degrees
-_MOST = 2  # sentences, besides that of too few photos
+_MOST = 2  # sentences, besides the one on too few photos
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,16 @@ def _of_the_camera(outcome: Outcome) -> list[str]:
             if outcome.video
             else "Many photos show the same view: take a step to the side between one and the next."
         )
-    little = outcome.angle is not None and outcome.angle < _PARALLAX
-    if outcome.placed and (little or outcome.on_the_spot):
-        remedy = (
-            "film for longer while walking around the subject, some 30 seconds"
-            if outcome.video
-            else "walk sideways or around the subject instead of turning on the spot"
-        )
-        advice.append(f"The camera hardly moved, too little for depth: {remedy}.")
-    elif outcome.on_the_spot:
-        remedy = "film for longer while walking" if outcome.video else "walk sideways or"
+    remedy = "walk sideways or around the subject instead of turning on the spot"
+    if outcome.video:
+        remedy = "film for longer, some 30 seconds, while walking around the subject"
+    if outcome.on_the_spot:
         advice.append(
-            "The photos match as those of a camera that only turned, or of something flat: there "
-            f"is too little motion for depth; {remedy} around the subject."
+            "The photos match as those of a camera that only turned, or of something flat, which "
+            f"tells no depth: {remedy}."
         )
+    elif outcome.placed and outcome.angle is not None and outcome.angle < _PARALLAX:
+        advice.append(f"The camera hardly moved, too little for depth: {remedy}.")
     return advice
 
 
@@ -129,6 +125,11 @@ def _of_photos(outcome: Outcome) -> list[str]:
         advice.append(
             f"The tag is not visible in {hidden} of {count} photos, which are left out: keep it "
             "whole, with its white border, in each picture."
+        )
+    elif outcome.share(NO_PARTNER) > 0.5:
+        advice.append(
+            "Most photos match no other: photograph one thing, so that each photo shows two thirds "
+            "of what the one before shows."
         )
     elif outcome.placed < 0.9 * count and len(advice) < _MOST:
         advice.append(

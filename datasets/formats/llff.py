@@ -147,9 +147,9 @@ def _tell_renamed(root: Path, photos: list[Path]) -> None:
     renamed = [photo.name for photo in photos if photo.stem.casefold() not in solved]
     if len(names) == len(photos) and renamed:
         print(
-            f"{root.name}: {len(renamed)} photos have other names than in the sparse model "
-            f"({some(renamed)}; there: {some(names)}): if they were renamed after the solve, their "
-            "order must be the same, for poses are paired by it"
+            f"{root.name}: {len(renamed)} of {len(photos)} photos have other names than in the "
+            f"sparse model ({some(renamed)}; there: {some(names)}): if they were renamed after the "
+            "solve, their order must be the same, for poses are paired by it"
         )
 
 

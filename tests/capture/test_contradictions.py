@@ -12,6 +12,18 @@ import pytest
 from capture.checks.contradictions import Consistency, judge, read_matches
 from capture.solve.plans import BY_ORDER, agreeing, plans, with_pairs
 from capture.solve.solve import Solution, choose
+from datasets import load_scene
+from datasets.config import SceneConfig
+from tests.capture_scene import (
+    BOX,
+    FLOOR,
+    orbit,
+    pattern,
+    pose_errors,
+    run,
+    take_photos,
+    world_poses,
+)
 from tests.matched_scenes import (
     COUNT,
     around,
@@ -159,3 +171,21 @@ def test_scale_and_axes_of_a_solve_do_not_matter():
     turn *= np.sign(np.linalg.det(turn))
     model.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(turn), np.array([1.0, 2, 3])))
     assert judge(model, matched()) == before
+
+
+def test_a_carton_with_like_sides_is_solved_by_the_order_of_the_walk(tmp_path):
+    """Its photos alone make half a carton of it, in which nothing reprojects badly."""
+    blank = np.full((64, 64, 3), 235, np.uint8)
+    plain = [(*face[:3], blank) for face in (FLOOR, BOX[4])]
+    like = [(*face[:3], pattern(1 + i % 2)) for i, face in enumerate(BOX[:4])]
+    poses = orbit(30)
+    photos = take_photos(tmp_path / "photos", poses, (320, 240), 320, faces=[*plain, *like])
+    report = run(photos, tmp_path / "scene")
+    assert report["placed"] == 30
+    assert report["solver"]["photos_in_doubt"] == 0
+    scene = load_scene(SceneConfig(str(tmp_path / "scene"), "colmap"))
+    centre, angle = pose_errors(world_poses(scene), poses)
+    assert centre < 2
+    assert angle < 3
+    assert BY_ORDER in report["solver"]["pairs"]
+    assert "only the order of the photos" in report["advice"][0]
