@@ -30,7 +30,7 @@ def check_cameras(scene: Scene, config: SceneConfig) -> None:
             "several places"
         )
     for line in (
-        _focal_lengths(scene),
+        _focal_lengths(scene, config),
         _folding_lenses(scene),
         _few_photos(scene),
         _lost_photos(scene),
@@ -40,13 +40,13 @@ def check_cameras(scene: Scene, config: SceneConfig) -> None:
             print(f"{scene.name}: {line}")
 
 
-def _focal_lengths(scene: Scene) -> str | None:
+def _focal_lengths(scene: Scene, config: SceneConfig) -> str | None:
     focal = scene.cameras.intrinsics[:, :2].double()
     shown = focal / scene.cameras.size.max(dim=1, keepdim=True).values
     stretched = int(((focal[:, 0] / focal[:, 1]).log().abs() > np.log(_STRETCH)).sum())
     odd = int(((shown < _WIDE) | (shown > _NARROW)).any(dim=1).sum())
     count = len(focal)
-    if stretched:
+    if stretched and config.img_wh is None:  # which may stretch the photos by itself
         fx, fy = focal[(focal[:, 0] / focal[:, 1]).log().abs().argmax()].tolist()
         return (
             f"the focal lengths of {stretched} of {count} cameras differ between the axes ({fx:.4g}"

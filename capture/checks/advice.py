@@ -1,4 +1,4 @@
-"""What would help most, in a sentence or two: each with the cause that it is for."""
+"""What would help most, in a few sentences: each with the cause that it is for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from capture.checks.contradictions import Consistency
 
 _FEW = 15  # photos under which a scene stays poor
 _PARALLAX = 4.0  # degrees
-_MOST = 2  # sentences, besides the one on too few photos
+_MOST = 3  # sentences, besides the one on too few photos
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Outcome:
 
 
 def advise(outcome: Outcome) -> list[str]:
-    """Up to three sentences, the weightiest first; none for a good capture."""
+    """Up to four sentences, the weightiest first; none for a good capture."""
     count = len(outcome.verdicts)
     advice = [*_of_poses(outcome), *_of_the_camera(outcome), *_of_photos(outcome)][:_MOST]
     if count < _FEW:
@@ -57,19 +57,19 @@ def _of_poses(outcome: Outcome) -> list[str]:
     found = outcome.consistency
     if found is None:
         return []
+    if found.contradicted or (found.doubtful and found.breaks):
+        reason = f"{found.against} of {found.strong} strongly matched pairs contradict them"
+        if not found.contradicted:
+            reason = f"{found.breaks} photos are missing beside their neighbours in the walk"
+        elif not found.against:
+            reason = f"{found.strangers} of {found.near} pairs with the same view share nothing"
+        return [
+            f"The poses are in doubt ({reason}), as where sides look alike: look at cameras.png. "
+            "Take the photos again, one beside the other in one walk, with something patterned "
+            "around the subject that differs from side to side, such as an open newspaper, and "
+            "nothing cut out."
+        ]
     if found.doubtful:
-        if found.contradicted:
-            reason = (
-                f"{found.against} of {found.strong} strongly matched pairs contradict them"
-                if found.against
-                else f"{found.strangers} of {found.near} pairs with the same view share nothing"
-            )
-            return [
-                f"The poses are in doubt ({reason}), as where sides look alike: look at "
-                "cameras.png. Take the photos again, one beside the other in one walk, with "
-                "something patterned around the subject that differs from side to side, such as "
-                "an open newspaper, and nothing cut out."
-            ]
         return [
             f"The poses are in doubt ({len(found.weak)} photos hold on to next to nothing): look "
             "at cameras.png. Keep patterned surroundings in the picture, and cut nothing out."

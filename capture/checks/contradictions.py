@@ -9,7 +9,7 @@ other (Heinly, Dunn, Frahm: Correcting for Duplicate Scene Structure, 2014).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,7 @@ _OFF = 0.02  # of the long side: a match whose point comes to lie farther off do
 _TESTED = 10  # matches with a point, under which the epipolar lines are asked
 _CLOSEST = 3  # partners of a photo that its own pose hangs on
 _WALK = 0.8  # share of neighbours that match strongly, from which the order is that of a walk
+_MOST_BREAKS = 2  # its beginning and its end may be lost
 _FEW_POINTS = 20  # under which the place of a photo is a guess
 # Two photos have the same view: half of the points that either sees are in the picture of the
 # other, seen at less than 12 degrees and at two thirds to one and a half of the distance.
@@ -88,6 +89,7 @@ class Consistency:
         strangers: those of them that do not match at all.
         torn: photos in doubt: partners that their pose hangs on contradict it, or most of those
             with the same view are strangers.
+        breaks: strongly matched neighbours of a walk of which one alone is placed.
         weak: photos with too few points to be sure of their pose.
         points: median over the photos of the points that each observes.
         walk: whether the photos were taken one beside the other.
@@ -99,6 +101,7 @@ class Consistency:
     near: int
     strangers: int
     torn: tuple[str, ...]
+    breaks: int
     weak: tuple[str, ...]
     points: int
     walk: bool
@@ -111,8 +114,13 @@ class Consistency:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the poses cannot be relied on."""
-        return self.contradicted or len(self.weak) > _WEAK * len(self.photos)
+        """Whether the poses cannot be relied on.
+
+        A walk of which pieces from here and there are placed was put together by sides that look
+        alike.
+        """
+        weak = len(self.weak) > _WEAK * len(self.photos)
+        return self.contradicted or weak or self.breaks > _MOST_BREAKS
 
     @property
     def look_alike(self) -> bool:
@@ -193,6 +201,7 @@ def judge(model: pycolmap.Reconstruction, matches: Matches) -> Consistency:
         near=len(near),
         strangers=len(strangers),
         torn=tuple(sorted(torn)),
+        breaks=_breaks(matches, views.keys()) if matches.walk else 0,
         weak=tuple(sorted(name for name, count in counts.items() if count < _FEW_POINTS)),
         points=int(np.median(list(counts.values()))) if counts else 0,
         walk=matches.walk,
@@ -284,6 +293,12 @@ def _contradicted(strong: Sequence[Pair], off: Sequence[bool], matches: Matches)
         if (np.mean(beside_it) >= 0.5) if len(beside_it) > 1 else any(most):
             torn.add(name)
     return torn
+
+
+def _breaks(matches: Matches, placed: Collection[str]) -> int:
+    """Strongly matched neighbours in the order, one placed and one not."""
+    steps = [pair for pair in matches.pairs if pair.strong and matches.apart(pair) == 1]
+    return sum((step.first in placed) != (step.second in placed) for step in steps)
 
 
 def _same_views(

@@ -150,7 +150,13 @@ def _attempt(
             source = database
             if keep is not None:
                 source = with_pairs(database, work / f"{name}.db", keep)
-            return map_photos(source, folder / "images", work / name, effort, mapper, len(photos))
+            try:
+                return map_photos(
+                    source, folder / "images", work / name, effort, mapper, len(photos)
+                )
+            finally:
+                if source != database:
+                    source.unlink()
 
         step = " ".join(filter(None, (effort.name, mapper, "mapping", pairs)))
         result: dict[str, Any] = steps.run(step, key, from_pairs, (work / name,))
@@ -184,9 +190,11 @@ def _said(solution: Solution, photos: Sequence[Photo]) -> str:
     found, text = solution.consistency, f"{solution.placed} of {len(photos)} photos placed"
     if found is None or not found.doubtful:
         return text
-    if not found.contradicted:
-        return f"{text}, {len(found.weak)} of them by next to nothing"
-    return (
-        f"{text}, {len(found.torn)} of them in doubt ({found.against} of {found.strong} strongly "
-        "matched pairs contradict the poses)"
-    )
+    if found.contradicted:
+        return (
+            f"{text}, {len(found.torn)} of them in doubt ({found.against} of {found.strong} "
+            "strongly matched pairs contradict the poses)"
+        )
+    if found.breaks:
+        return f"{text}, in pieces of the walk ({found.breaks} matched neighbours are missing)"
+    return f"{text}, {len(found.weak)} of them by next to nothing"

@@ -93,11 +93,11 @@ def clean(count: int, *notes: str) -> list[Verdict]:
     return [Verdict(str(i), notes[i : i + 1]) for i in range(count)]
 
 
-def consistency(torn: int = 0, weak: int = 0, against: int = 0) -> Consistency:
+def consistency(torn: int = 0, weak: int = 0, against: int = 0, breaks: int = 0) -> Consistency:
     names = [str(i) for i in range(20)]
     return Consistency(
         *(frozenset(names), 100, against, 9, 0),
-        *(tuple(names[:torn]), tuple(names[:weak]), 50, False),
+        *(tuple(names[:torn]), breaks, tuple(names[:weak]), 50, False),
     )
 
 
@@ -114,6 +114,11 @@ def consistency(torn: int = 0, weak: int = 0, against: int = 0) -> Consistency:
             Outcome(clean(20), 20, 20.0, consistency=consistency(weak=12)),
             "12 photos hold on to next to nothing",
             "look alike",
+        ),
+        (
+            Outcome(clean(20), 12, 20.0, consistency=consistency(breaks=4)),
+            "4 photos are missing beside their neighbours",
+            "pairs",
         ),
         (
             Outcome(clean(20), 20, 20.0, consistency=consistency(), by_order=True),
@@ -159,7 +164,7 @@ def test_seven_photos_are_few_whatever_else_is_said(video):
 
 
 def test_what_contradicts_is_said_of_single_photos():
-    found = Consistency(frozenset("abc"), 9, 4, 0, 0, ("a",), ("b",), 50, False)
+    found = Consistency(frozenset("abc"), 9, 4, 0, 0, ("a",), 0, ("b",), 50, False)
     result = check_solution(
         {name: Verdict(name, ()) for name in "abcd"},
         set("abc"),

@@ -94,6 +94,23 @@ def test_photos_with_the_same_view_share_something():
     assert judge(folded(), replace(matched(alike=False), tried=tried)).strangers == 0
 
 
+def test_pieces_of_a_walk_are_doubtful():
+    """Like sides, each by itself, leave out the photos between them. A lost end is not that."""
+    model = model_of(around())
+    ends = [image for image in model.images.values() if image.name < name_of(4)]
+    for image in ends:
+        model.deregister_frame(image.frame_id)
+    found = judge(model, matched())
+    assert (len(found.photos), found.breaks, found.doubtful) == (COUNT - 4, 1, False)
+    between = {name_of(i) for i in (9, 10, 15)}
+    for image in [image for image in model.images.values() if image.name in between]:
+        model.deregister_frame(image.frame_id)
+    found = judge(model, matched())
+    assert found.breaks == 5
+    assert found.doubtful
+    assert not judge(model, matched(walk=False)).breaks
+
+
 def test_photos_that_observe_next_to_nothing():
     model = model_of(around())
     for number in list(model.points3D)[10:]:
@@ -144,7 +161,7 @@ def test_unordered_photos_are_tried_again_from_strong_pairs():
 
 def solution(placed: int, torn: int) -> Solution:
     names = [name_of(i) for i in range(placed)]
-    found = Consistency(frozenset(names), 100, torn, 0, 0, tuple(names[:torn]), (), 100, False)
+    found = Consistency(frozenset(names), 100, torn, 0, 0, tuple(names[:torn]), 0, (), 100, False)
     return Solution("quick", Path(), Path(), [placed], {}, {}, consistency=found)
 
 
