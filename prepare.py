@@ -21,8 +21,9 @@ def main() -> None:
     print_table(report)
     root = Path(options.root_dir)
     print(f"{report['placed']} of {len(report['photos'])} photos placed, {report['capture']}")
-    good = ["The capture is good."] if report["placed"] == len(report["photos"]) else []
-    for sentence in report["advice"] or good:
+    lost = len(report["photos"]) - report["placed"]
+    good = f"{lost} could not be placed; the others are good." if lost else "The capture is good."
+    for sentence in report["advice"] or [good]:
         print(sentence)
     also = f", {NPZ}" if options.aruco else ""
     print(f"wrote {root}: images/, sparse/0/, poses_bounds.npy, transforms.json{also}")

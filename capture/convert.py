@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
+from capture.checks.advice import Outcome, advise
 from capture.checks.check import check_photos, check_solution, parallax
 from capture.checks.drift import color_drift
 from capture.checks.measure import measure_photo
@@ -20,6 +21,9 @@ from capture.steps import Steps, own
 from datasets.files.images import open_image, to_srgb
 from datasets.sparse.model import model_folders, read_model, registered
 from errors import UserError
+
+# A model that places fewer of the photos beside it is not called good.
+_MOST = 0.9
 
 
 def convert(source: Path, root: Path, work: Path, max_size: int, steps: Steps) -> dict[str, Any]:
@@ -91,9 +95,16 @@ def _convert(
     database = source / "database.db"
     exported = export(model, read, root, work, database if database.is_file() else None)
     solver = {"try": "converted", "models": [len(images)], "points": model.num_points3D()}
-    if model.num_points3D():
-        solver["parallax_degrees"] = round(parallax(model), 1)
-    report = make_report(photos, skipped, verdicts, features, [], exported, solver)
+    angle = parallax(model) if model.num_points3D() else None
+    if angle is not None:
+        solver["parallax_degrees"] = round(angle, 1)
+    advice = advise(Outcome(list(verdicts.values()), len(photos), angle))
+    there = sum(path.suffix.lower() in PHOTOS for path in folder.iterdir())
+    if there and len(images) < _MOST * there:
+        advice.insert(
+            0, f"The model places {len(images)} of {there} photos; the others are left out."
+        )
+    report = make_report(photos, skipped, verdicts, features, advice, exported, solver)
     write_report(root, report, photos, load)
     draw_scene(root, model, exported, photos, load)
     return report

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from capture.checks.advice import Outcome, advise
 from capture.checks.check import (
     FEWEST,
-    advise,
     check_photos,
     check_solution,
     near_duplicates,
@@ -141,7 +141,8 @@ def _make_scene(
 
     None where the tags alone tell more.
     """
-    _check_count(photos, skipped)
+    video = Path(options.input).is_file()
+    _check_count(photos, skipped, video)
     verdicts = check_photos(photos)
     found = solve(photos, work, options.mapper, steps)
 
@@ -151,7 +152,7 @@ def _make_scene(
     if found.model is None or found.placed < max(FEWEST, 0.5 * len(photos)):
         if tags is not None:
             return None
-        _stop(photos, skipped, verdicts, found, root, load)
+        _stop(photos, skipped, verdicts, found, root, load, video)
     assert found.model is not None
     model = read_one(found.model)
     placed = {image.name for image in registered(model)}
@@ -167,7 +168,15 @@ def _make_scene(
         placement = Placement(kind, np.eye(4), "tag")
         by_tag = {"tag": tag, "tag_size": options.tag_size}
     drift = color_drift(model, load)
-    verdicts = check_solution(verdicts, placed, found.features, found.partners, drift)
+    verdicts = check_solution(
+        verdicts,
+        placed,
+        found.features,
+        found.partners,
+        drift,
+        found.contested,
+        found.consistency,
+    )
     angle = parallax(model)
     own(steps)
     masks = {photo.name: photo.mask for photo in photos}
@@ -182,7 +191,16 @@ def _make_scene(
     exported = export(model, read, root, work, found.database, placement)
     if tags is not None:
         write_npz(root / NPZ, exported, root / "images")
-    advice = advise(list(verdicts.values()), len(placed), angle, on_the_spot=False)
+    outcome = Outcome(
+        list(verdicts.values()),
+        len(placed),
+        angle,
+        on_the_spot=turned_on_the_spot(found.database),
+        consistency=found.consistency,
+        by_order=found.by_order,
+        sizes=len({photo.size for photo in photos}),
+        video=video,
+    )
     solver = {
         "try": found.effort,
         "mapper": options.mapper,
@@ -190,9 +208,12 @@ def _make_scene(
         "points": model.num_points3D(),
         "reprojection_error_px": round(model.compute_mean_reprojection_error(), 3),
         "parallax_degrees": round(angle, 1),
+        **found.figures(),
         **by_tag,
     }
-    report = make_report(photos, skipped, verdicts, found.features, advice, exported, solver)
+    report = make_report(
+        photos, skipped, verdicts, found.features, advise(outcome), exported, solver
+    )
     write_report(root, report, photos, load)
     draw_scene(root, model, exported, photos, load)
     return report
@@ -209,7 +230,7 @@ def _make_tag_scene(
 ) -> dict[str, Any]:
     """Photos in the frame of a printed tag: placed by their features, else by the tag alone."""
     assert options.tag_size is not None
-    _check_count(photos, skipped)
+    _check_count(photos, skipped, Path(options.input).is_file())
     check_one_size(photos)
     tags = {photo.name: find_tags(load_rgb(work / "images" / photo.name)) for photo in photos}
     most_seen(list(tags.values()))  # says so where no photo shows one
@@ -233,7 +254,7 @@ def _calibration_photos(options: PrepareConfig, work: Path) -> list[Path]:
     return [place / "images" / photo.name for photo in photos]
 
 
-def _check_count(photos: Sequence[Photo], skipped: Sequence[str]) -> None:
+def _check_count(photos: Sequence[Photo], skipped: Sequence[str], video: bool) -> None:
     """Stop before the long work where it cannot succeed."""
     unread = f" ({len(skipped)} files could not be read)" if skipped else ""
     if len(photos) < FEWEST:
@@ -243,9 +264,10 @@ def _check_count(photos: Sequence[Photo], skipped: Sequence[str]) -> None:
         )
     different = len(photos) - len(near_duplicates(photos))
     if different < FEWEST:
+        remedy = "film for longer, walking" if video else "take each from another place"
         raise UserError(
-            f"the {len(photos)} photos show only {different} different "
-            f"view{'s' if different > 1 else ''}{unread}: take each from another place"
+            f"the {len(photos)} {'frames' if video else 'photos'} show only {different} different "
+            f"view{'s' if different > 1 else ''}{unread}, too little motion for depth: {remedy}"
         )
 
 
@@ -256,14 +278,21 @@ def _stop(
     found: Solution,
     root: Path,
     load: Load,
+    video: bool,
 ) -> None:
     """Write what is known, and say in one line why there is no scene."""
     placed: set[str] = set()
     if found.model is not None:
         placed = {image.name for image in registered(read_one(found.model))}
-    verdicts = check_solution(verdicts, placed, found.features, found.partners, {})
-    on_the_spot = turned_on_the_spot(found.database)
-    advice = advise(list(verdicts.values()), len(placed), None, on_the_spot)
+    verdicts = check_solution(verdicts, placed, found.features, found.partners, {}, found.contested)
+    outcome = Outcome(
+        list(verdicts.values()),
+        len(placed),
+        on_the_spot=turned_on_the_spot(found.database),
+        sizes=len({photo.size for photo in photos}),
+        video=video,
+    )
+    advice = advise(outcome)
     report = make_report(
         photos,
         skipped,
@@ -276,7 +305,7 @@ def _stop(
     write_report(root, report, photos, load)
     reason = " ".join(advice) or "The photos share too little with each other."
     raise UserError(
-        f"only {found.placed} of {len(photos)} photos could be placed, after two tries; "
+        f"only {found.placed} of {len(photos)} photos could be placed, after all tries; "
         f"no scene was written. {reason} See {root / SHEET}"
     )
 

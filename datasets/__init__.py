@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from datasets.camera_checks import check_cameras
 from datasets.checks import check_finite, tell_shared_photos
 from datasets.config import SceneConfig
 from datasets.demo.scene import load_demo
@@ -54,5 +55,6 @@ def load_scene(config: SceneConfig) -> Scene:
             f"{config.root_dir}: its cameras give no scene ({error}); solve the poses again"
         ) from error
     check_finite(scene, config)
+    check_cameras(scene, config)
     tell_shared_photos(scene)
     return scene

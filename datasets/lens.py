@@ -56,6 +56,34 @@ class Lens:
         lens = Lens(matrix, distortion, new, fisheye)
         return lens, (new[0, 0], new[1, 1], new[0, 2] + 0.5, new[1, 2] + 0.5)
 
+    def reach(self) -> float:
+        """How far from the centre to the corners the distortion lasts before it folds; at most 1.
+
+        The distorted radius grows with the angle of the ray up to a largest one. Pixels beyond
+        that have no ray.
+        """
+        centre, focal = self.matrix[[0, 1], [2, 2]], self.matrix[[0, 1], [0, 1]]
+        corner = float(np.linalg.norm(np.maximum(centre, 0) / focal))  # the centre is the middle's
+        if not corner > 0:
+            return 1.0
+        if self.fisheye:
+            undistorted = np.linspace(0, np.pi, 2000)
+            powers, rational = self.coefficients[:4], np.zeros(0)
+        else:
+            undistorted = np.linspace(0, 4 * corner, 4000)
+            terms = np.zeros(8)
+            terms[: len(self.coefficients[:8])] = self.coefficients[:8]
+            powers, rational = terms[[0, 1, 4]], terms[5:8]
+        square = undistorted**2
+        above = 1 + sum(k * square ** (i + 1) for i, k in enumerate(powers))
+        below = 1 + sum(k * square ** (i + 1) for i, k in enumerate(rational))
+        with np.errstate(all="ignore"):
+            distorted = undistorted * above / below
+        folded = np.flatnonzero(~(np.diff(distorted) > 0))
+        if len(folded) == 0:
+            return 1.0
+        return float(min(1.0, distorted[folded[0]] / corner))
+
     def undistort(self, image: np.ndarray) -> np.ndarray:
         if self.fisheye:
             return cv2.fisheye.undistortImage(

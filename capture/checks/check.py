@@ -9,11 +9,11 @@ import numpy as np
 import pycolmap
 from jaxtyping import Float
 
+from capture.checks.contradictions import Consistency
 from capture.input.photos import Photo
 from datasets.sparse.model import registered
 
 FEWEST = 3  # photos that poses can be solved from
-_FEW = 15  # photos under which a scene stays poor
 _BLURRED = 0.35  # of the set's median sharpness
 _DARK = 1.0  # stops from the set's median, before the photos' common points are known
 _TINTED = 0.4  # stops
@@ -22,7 +22,9 @@ _TINT_DRIFT = 0.2  # stops
 _SAME = 1.2  # grey levels between 16 x 16 thumbnails
 _FEATURES = 200
 _FLAT = 6.0  # grey levels of standard deviation
-_PARALLAX = 4.0  # degrees
+# Why a photo has no pose.
+NO_PARTNER = "matches no other photo"
+NO_TAG = "no tag seen"
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,20 @@ def check_solution(
     features: Mapping[str, int],
     partners: Mapping[str, int],
     drift: Mapping[str, Float[np.ndarray, "3"]],
+    contested: frozenset[str] = frozenset(),
+    consistency: Consistency | None = None,
 ) -> dict[str, Verdict]:
-    """The verdicts with what solving showed: lost photos, and colour at common points."""
+    """The verdicts with what solving showed: lost photos, and colour at common points.
+
+    Args:
+        placed: photos with a pose.
+        features, partners: of each photo, as far as they are known.
+        drift: of exposure and colour, of placed photos.
+        contested: photos that are not placed because their matches contradict each other.
+        consistency: how the poses agree with the matches.
+    """
+    torn = set() if consistency is None else set(consistency.torn)
+    weak = set() if consistency is None else set(consistency.weak)
     result = {}
     for name, verdict in verdicts.items():
         # What common points say of exposure and colour is better than the first look; and a
@@ -99,8 +113,9 @@ def check_solution(
         if features.get(name, _FEATURES) < _FEATURES and "no texture" not in verdict.notes:
             verdict = verdict.with_notes("little texture")
         if name not in placed:
-            lonely = partners.get(name, 0) == 0
-            reason = "shows nothing that the others show" if lonely else "overlaps too little"
+            reason = NO_PARTNER if partners.get(name, 0) == 0 else "overlaps too little"
+            if name in contested:
+                reason = "fits several places"
             verdict = Verdict(name, (f"NOT PLACED ({reason})", *verdict.notes))
         elif name in drift and np.isfinite(drift[name]).all():
             red, green, blue = drift[name]
@@ -109,6 +124,10 @@ def check_solution(
                 verdict = verdict.with_notes("darker" if exposure < 0 else "brighter")
             if max(abs(red - green), abs(blue - green)) > _TINT_DRIFT:
                 verdict = verdict.with_notes("other colours")
+        if name in torn:
+            verdict = Verdict(name, ("PLACE IN DOUBT", *verdict.notes))
+        elif name in weak:
+            verdict = Verdict(name, ("few points", *verdict.notes))
         result[name] = verdict
     return result
 
@@ -125,51 +144,3 @@ def parallax(model: pycolmap.Reconstruction) -> float:
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         angles.append(np.degrees(np.arccos((rays[1:] @ rays[0]).clip(-1, 1))).max())
     return float(np.median(angles)) if angles else 0.0
-
-
-def advise(
-    verdicts: Sequence[Verdict], placed: int, angle: float | None, on_the_spot: bool
-) -> list[str]:
-    """One or two sentences that help most, the weightiest first.
-
-    Args:
-        verdicts: of all photos.
-        placed: photos with a pose.
-        angle: parallax in degrees; None where nothing was solved.
-        on_the_spot: whether the camera seems to have turned without moving.
-    """
-
-    def share(word: str) -> float:
-        return sum(any(word in note for note in v.notes) for v in verdicts) / len(verdicts)
-
-    count, advice = len(verdicts), []
-    if share("same as") > 0.3:
-        advice.append(
-            "Many photos show the same view: take a step to the side between one and the next."
-        )
-    if on_the_spot or (angle is not None and angle < _PARALLAX):
-        advice.append(
-            "The camera hardly moved: walk sideways or around the subject instead of turning on "
-            "the spot."
-        )
-    if share("texture") > 0.3:
-        advice.append(
-            "There is too little to hold on to: put the subject on something patterned, such as "
-            "a newspaper, and keep the surroundings in the picture."
-        )
-    if share("blurred") > 0.15:
-        advice.append("Several photos are blurred: use more light, and hold still for each one.")
-    if placed < 0.9 * count and len(advice) < 2:
-        advice.append(
-            "Photos are lost where neighbours share too little: take more in between, so that "
-            "each shows two thirds of what the one before shows."
-        )
-    uneven = share("darker") + share("brighter") + share("other colours")
-    if angle is not None and uneven > 0.15:
-        advice.append(
-            "Brightness or colour changes between photos: hold the finger on the subject until "
-            "the phone locks focus and exposure (AE/AF lock)."
-        )
-    if count < _FEW:
-        advice.append(f"{count} photos are few: 30 to 60 around the subject give a better scene.")
-    return advice[:2]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from capture.checks.contradictions import MATCHED, STRONG
 from capture.input.photos import Photo
 from capture.steps import watch
 
@@ -113,7 +114,7 @@ def pairs_to_match(photos: list[Photo]) -> list[tuple[str, str]]:
     Neighbours and neighbours at 2, 4, 8, ... photos' distance follow the walk; the net, every
     pair of some 60 photos spread over it, closes its loops.
     """
-    names = [photo.name for photo in sorted(photos, key=lambda photo: (photo.taken, photo.name))]
+    names = in_order(photos)
     count = len(names)
     if count <= _EXHAUSTIVE:
         return [(names[i], names[j]) for i in range(count) for j in range(i + 1, count)]
@@ -122,6 +123,11 @@ def pairs_to_match(photos: list[Photo]) -> list[tuple[str, str]]:
     net = sorted(set(np.linspace(0, count - 1, 60).round().astype(int).tolist()))
     chosen |= {(i, j) for i in net for j in net if i < j}
     return [(names[i], names[j]) for i, j in sorted(chosen)]
+
+
+def in_order(photos: list[Photo]) -> list[str]:
+    """The photos' names, as they were taken."""
+    return [photo.name for photo in sorted(photos, key=lambda photo: (photo.taken, photo.name))]
 
 
 def feature_counts(database: Path) -> dict[str, int]:
@@ -140,23 +146,30 @@ def match_partners(database: Path) -> dict[str, int]:
         ids, inliers = opened.read_two_view_geometry_num_inliers()
     partners = dict.fromkeys(names.values(), 0)
     for pair, count in zip(ids, inliers, strict=True):
-        if count >= 15:
+        if count >= MATCHED:
             for image_id in pycolmap.pair_id_to_image_pair(pair):
                 partners[names[image_id]] += 1
     return partners
 
 
 def turned_on_the_spot(database: Path) -> bool:
-    """Whether most matched pairs show a camera that turned without moving (or a flat scene)."""
+    """Whether the photos match as if the camera had turned without moving (or of a flat scene).
+
+    All but one in fifty of the strongly matched pairs are such, and half of the photos are in one:
+    a box on a plain floor has many too.
+    """
     still = moved = 0
+    photos: set[int] = set()
     kinds = pycolmap.TwoViewGeometryConfiguration
     with pycolmap.Database.open(database) as opened:
-        _, geometries = opened.read_two_view_geometries()
-    for geometry in geometries:
-        if len(geometry.inlier_matches) >= 15:
+        count = opened.num_images()
+        numbers, geometries = opened.read_two_view_geometries()
+    for number, geometry in zip(numbers, geometries, strict=True):
+        if len(geometry.inlier_matches) >= STRONG:
+            photos |= set(pycolmap.pair_id_to_image_pair(number))
             flat = geometry.config in (kinds.PANORAMIC, kinds.PLANAR, kinds.PLANAR_OR_PANORAMIC)
             still, moved = still + flat, moved + (not flat)
-    return still > moved
+    return still > 49 * moved and len(photos) >= 0.5 * count
 
 
 def _threads(photos: list[Photo], effort: Effort) -> int:

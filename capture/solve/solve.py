@@ -1,24 +1,27 @@
-"""Poses from photos: features, matches, mapping; a second, thorough try where the first loses."""
+"""Poses from photos: features, matches, mapping; and again where photos are lost or in doubt."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pycolmap
-
+from capture.checks.contradictions import Consistency, judge, read_matches
 from capture.input.photos import Photo
 from capture.solve import features
 from capture.solve.features import QUICK, THOROUGH, Effort
-from capture.steps import Steps, digest, watch
+from capture.solve.mapping import Mapper, map_photos
+from capture.solve.plans import BY_ORDER, Names, agreeing, plans, with_pairs
+from capture.steps import Steps, digest
 from datasets.sparse.model import read_one
 
 # A quick try that places fewer of the photos than this is followed by a thorough one.
 _CONTENT = 0.95
-
-Mapper = Literal["incremental", "global"]
+# A solve without contradictions is preferred to one with them that places more photos, if it
+# places this share of them.
+_ENOUGH = 0.6
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Solution:
         model: folder of the model with the most photos; None where nothing was solved.
         models: photos in each model.
         features, partners: per photo, by its name.
+        pairs: from which the poses were solved, in words; "" for all.
+        consistency: how the model agrees with all matches; None without a model.
+        contested: photos that other tries placed, in contradiction to their matches.
     """
 
     effort: str
@@ -39,28 +45,82 @@ class Solution:
     models: list[int]
     features: dict[str, int]
     partners: dict[str, int]
+    pairs: str = ""
+    consistency: Consistency | None = None
+    contested: frozenset[str] = frozenset()
 
     @property
     def placed(self) -> int:
         return max(self.models, default=0)
 
+    @property
+    def doubtful(self) -> bool:
+        return self.consistency is not None and self.consistency.doubtful
+
+    @property
+    def torn(self) -> int:
+        return len(self.consistency.torn) if self.consistency is not None else 0
+
+    @property
+    def by_order(self) -> bool:
+        """Whether the order of the photos told sides apart that look alike."""
+        found = self.consistency
+        return BY_ORDER in self.pairs and found is not None and found.look_alike
+
+    def figures(self) -> dict[str, Any]:
+        """What the report says of the poses: from which pairs, and what contradicts them."""
+        found = self.consistency
+        if found is None:
+            return {}
+        return {
+            "pairs": self.pairs or "all",
+            "strong_pairs": found.strong,
+            "contradicting_pairs": found.against,
+            "photos_in_doubt": len(found.torn),
+            "points_per_photo": found.points,
+        }
+
 
 def solve(photos: list[Photo], folder: Path, mapper: Mapper, steps: Steps) -> Solution:
-    """Find the poses of the photos in folder/images; the better of a quick and a thorough try."""
-    best = _attempt(QUICK, photos, folder, mapper, steps)
-    if best.placed < _CONTENT * len(photos):
-        print(f"{best.placed} of {len(photos)} photos placed; trying again, thoroughly")
-        thorough = _attempt(THOROUGH, photos, folder, mapper, steps)
-        best = max(thorough, best, key=lambda solution: solution.placed)
+    """Find the poses of the photos in folder/images.
+
+    A quick try, and a thorough one where it loses photos or contradicts its own matches. One that
+    contradicts them is mapped again from fewer pairs, six times at most.
+    """
+    tries = _attempt(QUICK, photos, folder, mapper, steps)
+    best = choose(tries)
+    if best.placed < _CONTENT * len(photos) or best.doubtful:
+        print(f"{_said(best, photos)}; trying again, thoroughly")
+        tries += _attempt(THOROUGH, photos, folder, mapper, steps)
+        best = choose(tries)
     if len(best.models) > 1:
         sizes = ", ".join(map(str, sorted(best.models, reverse=True)))
         print(f"the photos fall into {len(best.models)} parts, of {sizes}; the largest is taken")
-    return best
+    if best.doubtful or best.pairs:
+        print(f"{_said(best, photos)}, {best.pairs or 'from all pairs'}: this is taken")
+    if best.consistency is None or not any(solution.doubtful for solution in tries):
+        return best
+    known = [solution.consistency.photos for solution in tries if solution.consistency]
+    return replace(best, contested=frozenset().union(*known) - best.consistency.photos)
+
+
+def choose(tries: Sequence[Solution]) -> Solution:
+    """Of the solves without contradictions, the one with the most photos.
+
+    Where all have some, or those without place few, the one with the most photos that nothing
+    speaks against.
+    """
+    most = max(solution.placed for solution in tries)
+    sound = [s for s in tries if not s.doubtful and s.placed >= _ENOUGH * most]
+    if sound:
+        return max(sound, key=lambda solution: (solution.placed, -solution.torn))
+    return max(tries, key=lambda solution: solution.placed - solution.torn)
 
 
 def _attempt(
     effort: Effort, photos: list[Photo], folder: Path, mapper: Mapper, steps: Steps
-) -> Solution:
+) -> list[Solution]:
+    """The tries of one effort: from all pairs, and, where these contradict it, from fewer."""
     inputs = [photo.to_dict() for photo in photos]
     work = folder / f"{effort.name}-{digest(inputs)}"
     for old in folder.glob(f"{effort.name}-*"):
@@ -80,65 +140,61 @@ def _attempt(
 
     counts = steps.run(f"{effort.name} features", key, extract, (database,))
     partners = steps.run(f"{effort.name} matches", key, match, (database,))
-    result: dict[str, Any] = steps.run(
-        f"{effort.name} {mapper} mapping",
-        key,
-        lambda: _map(database, folder / "images", work / mapper, effort, mapper, len(photos)),
-        (work / mapper,),
-    )
-    model = None if result["best"] is None else work / mapper / result["best"]
-    return Solution(effort.name, database, model, result["models"], counts, partners)
+    tried = features.pairs_to_match(photos)
+    matches = read_matches(database, features.in_order(photos), tried)
 
+    def place(pairs: str = "", keep: set[Names] | None = None) -> Solution:
+        name = f"{mapper}-{digest(pairs)}" if pairs else mapper
 
-def _map(
-    database: Path, images: Path, output: Path, effort: Effort, mapper: Mapper, count: int
-) -> dict[str, Any]:
-    """Run the mapper; how many photos each model has, and the name of the best one."""
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    placed = 0
+        def from_pairs() -> dict[str, Any]:
+            source = database
+            if keep is not None:
+                source = with_pairs(database, work / f"{name}.db", keep)
+            try:
+                return map_photos(
+                    source, folder / "images", work / name, effort, mapper, len(photos)
+                )
+            finally:
+                if source != database:
+                    source.unlink()
 
-    def place() -> None:
-        nonlocal placed
-        placed += 1
-
-    def incremental(token: pycolmap.CancellationToken) -> None:
-        pycolmap.incremental_mapping(
-            database,
-            images,
-            output,
-            options=_incremental_options(effort),
-            initial_image_pair_callback=place,
-            next_image_callback=place,
-            cancellation_token=token,
+        step = " ".join(filter(None, (effort.name, mapper, "mapping", pairs)))
+        result: dict[str, Any] = steps.run(step, key, from_pairs, (work / name,))
+        model = consistency = None
+        if result["best"] is not None:
+            model = work / name / result["best"]
+            consistency = judge(read_one(model), matches)
+        return Solution(
+            effort.name, database, model, result["models"], counts, partners, pairs, consistency
         )
 
-    def all_at_once(token: pycolmap.CancellationToken) -> None:
-        options = pycolmap.GlobalPipelineOptions()
-        options.random_seed = 0
-        pycolmap.global_mapping(database, images, output, options=options)
+    first = place()
+    tries = [first]
+    if not first.doubtful:
+        return tries
+    for pairs, keep in plans(matches):
+        print(f"{_said(tries[-1], photos)}; trying again {pairs}")
+        again = place(pairs, keep)
+        tries.append(again)
+        if again.model is None or again.doubtful:
+            continue
+        wider = agreeing(read_one(again.model), matches, keep)
+        tries.append(place(f"{pairs}, and all that agree with these", wider))
+        if max(s.placed for s in tries[-2:] if not s.doubtful) >= _CONTENT * first.placed:
+            break
+    return tries
 
-    call = incremental if mapper == "incremental" else all_at_once
-    watch("poses", count, lambda: placed if mapper == "incremental" else 0, call)
-    sizes = {
-        child.name: read_one(child).num_reg_images()
-        for child in sorted(output.iterdir())
-        if child.is_dir() and any(child.glob("images.*"))
-    }
-    best = max(sizes, key=lambda name: sizes[name], default=None)
-    return {"models": list(sizes.values()), "best": best}
 
-
-def _incremental_options(effort: Effort) -> pycolmap.IncrementalPipelineOptions:
-    options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed = 0
-    options.min_model_size = 3
-    # All photos are refined together after 40 % growth instead of 10 %, and at most twice: on
-    # 20 photos the same poses within 0.03 % of their extent in half of the time.
-    options.ba_global_frames_ratio = 1.4
-    options.ba_global_points_ratio = 1.4
-    options.ba_global_max_refinements = 2
-    options.mapper.init_min_num_inliers = effort.start_inliers
-    options.mapper.init_min_tri_angle = effort.start_angle
-    options.mapper.abs_pose_min_num_inliers = effort.pose_inliers
-    return options
+def _said(solution: Solution, photos: Sequence[Photo]) -> str:
+    """How many photos are placed, and what speaks against it."""
+    found, text = solution.consistency, f"{solution.placed} of {len(photos)} photos placed"
+    if found is None or not found.doubtful:
+        return text
+    if found.contradicted:
+        return (
+            f"{text}, {len(found.torn)} of them in doubt ({found.against} of {found.strong} "
+            "strongly matched pairs contradict the poses)"
+        )
+    if found.breaks:
+        return f"{text}, in pieces of the walk ({found.breaks} matched neighbours are missing)"
+    return f"{text}, {len(found.weak)} of them by next to nothing"

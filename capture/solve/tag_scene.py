@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from capture.checks.check import FEWEST, Verdict, advise, check_photos
+from capture.checks.advice import Outcome, advise
+from capture.checks.check import FEWEST, NO_TAG, Verdict, check_photos, parallax
 from capture.checks.report import draw_scene, make_report, write_report
 from capture.input.photos import Photo, load_rgb
 from capture.output.export import Exported, export
@@ -93,7 +94,7 @@ def make_tag_scene(
         "calibration_error_px": round(camera.error, 3),
         "focal_px": round(float(camera.matrix[0, 0]), 2),
     }
-    advice = advise(list(verdicts.values()), len(poses), 90.0, on_the_spot=False)
+    advice = advise(Outcome(list(verdicts.values()), len(poses), parallax(model)))
     report = make_report(photos, skipped, verdicts, {}, advice, exported, solver)
 
     def load(name: str) -> np.ndarray:
@@ -183,7 +184,7 @@ def _verdicts(
     verdicts = check_photos(photos)
     for photo in photos:
         if photo.name not in seen:
-            lost = "NOT PLACED (no tag seen)"
+            lost = f"NOT PLACED ({NO_TAG})"
         elif photo.name not in poses:
             lost = "NOT PLACED (the tag is bent or blurred)"
         else:

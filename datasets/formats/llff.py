@@ -16,6 +16,7 @@ from datasets.formats.common import captured_scene, fit_intrinsics, hold_out, or
 from datasets.photos import Frame, find_mask, photo_size
 from datasets.scene import Scene
 from datasets.sparse.model import model_folders, read_model, registered
+from datasets.sparse.names import model_names
 from errors import UserError
 from geometry.poses import check_poses
 
@@ -36,6 +37,8 @@ def load_llff(config: SceneConfig) -> Scene:
         raise UserError(f"{root}: no images in images/")
     if len(photos) != len(table):
         photos = _photos_with_poses(root, photos, len(table))
+    else:
+        _tell_renamed(root, photos)
     hwf = table[:, :15].reshape(-1, 3, 5)[:, :, 4]
     bounds = table[:, 15:]
 
@@ -132,6 +135,22 @@ def _photos_with_poses(root: Path, photos: list[Path], poses: int) -> list[Path]
         f"{some(without, 10)}"
     )
     return found
+
+
+def _tell_renamed(root: Path, photos: list[Path]) -> None:
+    """Say so where the photos bear other names than in the model that lies beside them.
+
+    Photos of images_N/ do, by LLFF's own tools.
+    """
+    names = model_names(root) if photos[0].parent.name == "images" else []
+    solved = {Path(name).stem.casefold() for name in names}
+    renamed = [photo.name for photo in photos if photo.stem.casefold() not in solved]
+    if len(names) == len(photos) and renamed:
+        print(
+            f"{root.name}: {len(renamed)} of {len(photos)} photos have other names than in the "
+            f"sparse model ({some(renamed)}; there: {some(names)}): if they were renamed after the "
+            "solve, their order must be the same, for poses are paired by it"
+        )
 
 
 def _mismatch(root: Path, photos: list[Path], poses: int) -> str:

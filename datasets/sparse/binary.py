@@ -31,9 +31,14 @@ def read_binary(folder: Path) -> Records:
     """
     return Records(
         _cameras(_Walk(folder / "cameras.bin")),
-        _images(_Walk(folder / "images.bin")),
+        read_binary_images(folder),
         _points(_Walk(folder / "points3D.bin")),
     )
+
+
+def read_binary_images(folder: Path) -> list[Image]:
+    """The images of images.bin alone. Raises Damaged as `read_binary` does."""
+    return _images(_Walk(folder / "images.bin"))
 
 
 class _Walk:

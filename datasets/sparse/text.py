@@ -34,9 +34,14 @@ def read_text_model(folder: Path) -> Records:
     """
     return Records(
         _read(folder / "cameras.txt", _cameras),
-        _read(folder / "images.txt", _images),
+        read_text_images(folder),
         _read(folder / "points3D.txt", _points),
     )
+
+
+def read_text_images(folder: Path) -> list[Image]:
+    """The images of images.txt alone. Raises Damaged as `read_text_model` does."""
+    return _read(folder / "images.txt", _images)
 
 
 class _Lines:

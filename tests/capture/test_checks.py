@@ -7,14 +7,15 @@ import numpy as np
 import pycolmap
 import pytest
 
+from capture.checks.advice import Outcome, advise
 from capture.checks.check import (
     Verdict,
-    advise,
     check_photos,
     check_solution,
     near_duplicates,
     parallax,
 )
+from capture.checks.contradictions import Consistency
 from capture.checks.drift import color_drift
 from capture.checks.measure import measure_photo
 from capture.input.photos import Photo, camera_key
@@ -67,7 +68,7 @@ def test_lost_photos_are_named_with_a_reason():
     verdicts = {name: Verdict(name, ()) for name in "abc"}
     result = check_solution(verdicts, {"a"}, {"a": 900, "b": 50, "c": 900}, {"c": 2}, {})
     assert str(result["a"]) == "good"
-    assert str(result["b"]) == "NOT PLACED (shows nothing that the others show), little texture"
+    assert str(result["b"]) == "NOT PLACED (matches no other photo), little texture"
     assert str(result["c"]) == "NOT PLACED (overlaps too little)"
 
 
@@ -84,11 +85,105 @@ def test_lost_photos_are_named_with_a_reason():
 )
 def test_advice(notes, placed, angle, words):
     verdicts = [Verdict(str(i), (notes,) if notes and i % 2 else ()) for i in range(20)]
-    assert words in " ".join(advise(verdicts, placed, angle, on_the_spot=False))
+    assert words in " ".join(advise(Outcome(verdicts, placed, angle)))
+
+
+def clean(count: int, *notes: str) -> list[Verdict]:
+    """Verdicts without a word, but for the first ones, which have a note each."""
+    return [Verdict(str(i), notes[i : i + 1]) for i in range(count)]
+
+
+def consistency(torn: int = 0, weak: int = 0, against: int = 0, breaks: int = 0) -> Consistency:
+    names = [str(i) for i in range(20)]
+    return Consistency(
+        *(frozenset(names), 100, against, 9, 0),
+        *(tuple(names[:torn]), breaks, tuple(names[:weak]), 50, False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words", "unsaid"),
+    [
+        # Poses in doubt are said first, and why.
+        (
+            Outcome(clean(20), 20, 20.0, consistency=consistency(torn=4, against=12)),
+            "in doubt (12 of 100 strongly matched pairs",
+            "lost",
+        ),
+        (
+            Outcome(clean(20), 20, 20.0, consistency=consistency(weak=12)),
+            "12 photos hold on to next to nothing",
+            "look alike",
+        ),
+        (
+            Outcome(clean(20), 12, 20.0, consistency=consistency(breaks=4)),
+            "4 photos are missing beside their neighbours",
+            "pairs",
+        ),
+        (
+            Outcome(clean(20), 20, 20.0, consistency=consistency(), by_order=True),
+            "only the order of the photos",
+            "in doubt",
+        ),
+        # Tags.
+        (
+            Outcome(clean(20, *["NOT PLACED (no tag seen)"] * 8), 12, 20.0),
+            "tag is not visible in 8 of 20",
+            "in between",
+        ),
+        # Motion; none is spoken of where nothing could be placed.
+        (Outcome(clean(20), 20, 1.0, video=True), "film for longer", "turning on the spot"),
+        (Outcome(clean(20), 0, None), "in between", "hardly moved"),
+        (Outcome(clean(20), 0, None, on_the_spot=True), "camera that only turned", "hardly moved"),
+        # One photo from another side among the good ones, and photos of twenty things.
+        (
+            Outcome(clean(20, "NOT PLACED (matches no other photo)"), 19, 20.0),
+            "a side that no neighbour shares",
+            "nothing that the others show",
+        ),
+        (
+            Outcome(clean(20, *["NOT PLACED (matches no other photo)"] * 20), 0, None),
+            "match no other",
+            "in between",
+        ),
+        (Outcome(clean(20), 20, 20.0, sizes=18), "18 sizes, as crops have", "few"),
+        (Outcome(clean(20), 20, 20.0, sizes=2), "", "crops"),
+    ],
+)
+def test_advice_fits_its_cause(outcome, words, unsaid):
+    advice = " ".join(advise(outcome))
+    assert words in advice
+    assert unsaid not in advice
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_seven_photos_are_few_whatever_else_is_said(video):
+    blurred = [Verdict(str(i), ("no texture", "blurred")) for i in range(7)]
+    for verdicts in (clean(7), blurred):
+        assert "7 photos are few" in " ".join(advise(Outcome(verdicts, 7, 1.0, video=video)))
+
+
+def test_what_contradicts_is_said_of_single_photos():
+    found = Consistency(frozenset("abc"), 9, 4, 0, 0, ("a",), 0, ("b",), 50, False)
+    result = check_solution(
+        {name: Verdict(name, ()) for name in "abcd"},
+        set("abc"),
+        {},
+        {"d": 3},
+        {},
+        contested=frozenset("d"),
+        consistency=found,
+    )
+    assert [str(result[name]) for name in "abcd"] == [
+        "PLACE IN DOUBT",
+        "few points",
+        "good",
+        "NOT PLACED (fits several places)",
+    ]
 
 
 def test_a_good_capture_needs_no_advice():
-    assert advise([Verdict(str(i), ()) for i in range(30)], 30, 25.0, on_the_spot=False) == []
+    assert advise(Outcome([Verdict(str(i), ()) for i in range(30)], 30, 25.0)) == []
 
 
 def test_color_drift_is_measured_at_common_points():
