@@ -28,7 +28,7 @@ from geometry.region import find_region
 from models import find_model
 from models.rendering.image import ImageRenderer
 from models.rendering.renderer import TrainingMode
-from models.spec import SceneInfo
+from models.spec import Fields, SceneInfo
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
 from training.optim.config import OptimizerConfig
@@ -82,8 +82,8 @@ def bake(model: Model, seconds: float) -> Baked:
     region = replace(scene.region, pixel_footprint=footprint)
     info = SceneInfo(region, scene.background, scene.foreground_only)
     config = spec.config()
-    fields = spec.build_fields(config, info, spec.make_recipe(config, info))
-    field: VoxelField = fields["nerf_coarse"].to(model.device)  # type: ignore[assignment]
+    fields: Fields = spec.build_fields(config, info, spec.make_recipe(config, info))
+    field: VoxelField = fields["nerf_coarse"].to(model.device)
     rays = RayLoader(
         *(photos, _whole(cameras), scene.bounds, _PREPARE_RAYS),
         device=model.device,
@@ -93,6 +93,9 @@ def bake(model: Model, seconds: float) -> Baked:
     spec.prepare(fields, info, some.rays, some.rgbs)
     _train(field, rays, scene.background, (1 - _FOR_PICTURES) * seconds)
     field.eval()
+    if scene.crop is not None:  # fog that the training may have left outside
+        fields = spec.crop(fields, scene.is_shown)
+        field = fields["nerf_coarse"]
     renderer = spec.image_renderer(spec.build_renderer(fields, config, info, field.recipe))
     return Baked(field, _alike(model, renderer))
 

@@ -24,6 +24,7 @@ from datasets.files.layout import check_layout
 from datasets.files.numbers import is_number
 from datasets.scene import Scene
 from errors import UserError
+from geometry.crop import CropBox
 from training.packing import FEWEST_BITS, MOST_BITS, pack, unpack
 from writing.files import replacing
 
@@ -216,6 +217,23 @@ def export_weights(checkpoint: Checkpoint, path: Path, megabytes: float) -> floa
             if not megabytes or size <= megabytes:
                 break
     return size
+
+
+def write_crop(path: Path, crop: CropBox | None) -> None:
+    """Change the crop in a checkpoint's description of its scene; everything else in it stays.
+
+    Args:
+        path: a checkpoint of train.py, or an exported one.
+        crop: None to show all of the scene.
+
+    Raises UserError where the file is none of these, OSError where it cannot be written.
+    """
+    content = _load(path)
+    if not isinstance(content, dict) or not isinstance(content.get("scene"), dict):
+        raise UserError(f"{path}: has no description of its scene to write a crop into")
+    content["scene"] = {**content["scene"], "crop": None if crop is None else crop.to_dict()}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def _load(path: Path) -> Any:
