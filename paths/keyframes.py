@@ -107,7 +107,7 @@ def read_key_path(path: Path, scene: Scene) -> KeyPath:
 
     Raises UserError where it is missing, or not one of cameras.
     """
-    width, height = _usual_size(scene)
+    width, height = usual_size(scene)
     camera = scene.cameras[scene.splits["train"][0]]
     focal = float(camera.intrinsics[0, 1])
     lens = (focal, focal, width / 2, height / 2)
@@ -133,7 +133,7 @@ def _indices(value: Any, count: int) -> Sequence[int]:
     return [i for i in found if isinstance(i, int) and 0 <= i < count]
 
 
-def _usual_size(scene: Scene) -> tuple[int, int]:
+def usual_size(scene: Scene) -> tuple[int, int]:
     """Width and height of most training photos."""
     sizes = scene.cameras.size[scene.splits["train"]].numpy()
     found, counts = np.unique(sizes, axis=0, return_counts=True)
