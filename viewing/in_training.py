@@ -35,7 +35,11 @@ class SceneInTraining:
     """What a training has learned so far."""
 
     def __init__(self, system: RadianceSystem) -> None:
-        self.system, self.photos = system, Photos(system.scene)
+        self.system, self.photos, self.saved_crop = system, Photos(system.scene), None
+
+    @property
+    def version(self) -> int:
+        return self.system.global_step
 
     @property
     def scene(self) -> Scene:

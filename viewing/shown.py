@@ -30,9 +30,18 @@ class Shown(Protocol):
 
     Attributes:
         photos: of the training cameras.
+        version: another number for each state that it is rendered in.
     """
 
     photos: Photos
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def saved_crop(self) -> CropBox | None:
+        """The box that visitors begin with."""
+        ...
 
     @property
     def scene(self) -> Scene: ...
@@ -86,7 +95,7 @@ class TrainedScene:
 
     def __init__(self, model: Model, file: Path, photos: Photos) -> None:
         self.model, self.file, self.photos = model, file, photos
-        self.saved_crop = model.scene.crop
+        self.saved_crop, self.version = model.scene.crop, 0
         self._models: OrderedDict[CropBox | None, Model] = OrderedDict({model.scene.crop: model})
 
     @property

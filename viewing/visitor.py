@@ -61,10 +61,11 @@ class Visitor:
     def __init__(self, client: Any, hall: Hall) -> None:
         self.client, self.hall, self.number = client, hall, client.client_id
         self.kind, self.size = KINDS[0], hall.size
-        self.crop, self.photo_share = hall.shown.scene.crop, 0.0
+        self.crop, self.photo_share = hall.shown.saved_crop, 0.0
         self.standing: int | None = None
         self.moved: list[Callable[[Eye], None]] = []  # panels that follow the camera
         self.panel_photo: Any = None
+        self._last: tuple[Any, int, tuple[Image, Cameras]] | None = None
 
     @property
     def eye(self) -> Eye:
@@ -88,15 +89,23 @@ class Visitor:
 
     def render(self, view: View, longest: int) -> Picture:
         """A picture of its view; called by the loop alone."""
-        camera = camera_of(view.eye, longest)
         shown = self.hall.shown
-        image: Image = shown.render(camera, view.crop)
+        image, camera = self._image(view, longest)
         picture = picture_of(image, camera, view.kind)
         if view.photo is not None:
             photo = shown.photos.photo(view.photo[0])
             if photo is not None:
                 picture = photo_over(picture, photo, view.photo[1])
         return picture
+
+    def _image(self, view: View, longest: int) -> tuple[Image, Cameras]:
+        """Rendered, or what it was last where that shows the same as finely: a photo over it, or
+        its depth, takes no second rendering."""
+        key = (view.eye, view.crop, self.hall.shown.version)
+        if self._last is None or self._last[0] != key or self._last[1] < longest:
+            camera = camera_of(view.eye, longest)
+            self._last = key, longest, (self.hall.shown.render(camera, view.crop), camera)
+        return self._last[2]
 
     def show(self, picture: Picture) -> None:
         self.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90)

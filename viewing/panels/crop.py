@@ -25,8 +25,8 @@ class CropPanel:
 
     def __init__(self, gui: Any, visitor: Visitor, shown: TrainedScene) -> None:
         self.visitor, self.shown = visitor, shown
-        self.box = shown.scene.crop or upright_box(shown.scene)
-        on = shown.scene.crop is not None
+        self.box = shown.saved_crop or upright_box(shown.scene)
+        on = shown.saved_crop is not None
         self.on = gui.add_checkbox(
             "crop", initial_value=on, hint="show the inside of the box alone"
         )
