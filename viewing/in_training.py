@@ -6,7 +6,6 @@ as one without.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -72,7 +71,7 @@ class LivePage(Callback):
     def __init__(self, clock: TrainingClock, host: str = "127.0.0.1", port: int = 8080) -> None:
         self.clock, self.host, self.port = clock, host, port
         self.page: Page | None = None
-        self.curve = Curve()
+        self.curves = Curve(), Curve()  # of training, of validations
         self.seconds = 0.0  # that pictures took
         self._next = self._next_curve = 0.0
 
@@ -86,7 +85,7 @@ class LivePage(Callback):
         if self.page is None:
             return
         if trainer.global_step % LOG_EVERY == 0:
-            self._log(trainer)
+            self._log(trainer, self.curves[0], "train/psnr")
         now = time.perf_counter()
         if not self.page.visitors or now < self._next:
             return
@@ -102,6 +101,10 @@ class LivePage(Callback):
         # So long for training that pictures have no more than their share.
         self._next = now + took / _SHARE
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._log(trainer, self.curves[1], "val/psnr")
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
 
@@ -110,23 +113,15 @@ class LivePage(Callback):
     ) -> None:
         self._close()
 
-    def _log(self, trainer: Trainer) -> None:
-        """Keep this step's PSNR, and that of a validation where it is new."""
-        metrics = trainer.callback_metrics
-        train, val = (
-            float(metrics[name]) if name in metrics else math.nan
-            for name in ("train/psnr", "val/psnr")
-        )
-        known = [row[2] for row in self.curve.rows if not math.isnan(row[2])]
-        if known and known[-1] == val:
-            val = math.nan
-        self.curve.add(trainer.global_step, train, val)
+    def _log(self, trainer: Trainer, curve: Curve, name: str) -> None:
+        if name in trainer.callback_metrics:
+            curve.add(trainer.global_step, float(trainer.callback_metrics[name]))
 
     def _show_curve(self, trainer: Trainer) -> None:
         assert self.page is not None
         text = f"step {trainer.global_step}, {self.clock.seconds:.0f} s"
         for panel in list(self.page.curves.values()):
-            panel.show(self.curve, text)
+            panel.show(self.curves, text)
 
     def _close(self) -> None:
         if self.page is not None:
