@@ -13,7 +13,7 @@ from ..boxes import part_of, upright_box, vector
 from ..shown import TrainedScene
 from ..visitor import Visitor
 
-_SIDES = ("first side", "second side", "height")
+_SIDES, _BEFORE_CAMERAS = ("first side", "second side", "height"), ("width", "height", "depth")
 _REACH, _STEP = 3.0, 0.02
 # Pairs of the eight corners, by their signs, that differ in one of them.
 _EDGES = [(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit]
@@ -36,7 +36,7 @@ class CropPanel:
         )
         self.ranges = [
             gui.add_multi_slider(*(label, -_REACH, _REACH, _STEP, (-1.0, 1.0)), min_range=2 * _STEP)
-            for label in _SIDES
+            for label in (_BEFORE_CAMERAS if shown.scene.forward_facing else _SIDES)
         ]
         self.again = gui.add_button("whole box again")
         self.save = gui.add_button(
