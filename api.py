@@ -80,15 +80,23 @@ class Model:
     whole: Fields
     recipe: Any
 
-    def cropped(self, crop: CropBox | None) -> Model:
-        """The same scene without what lies outside of a box; None shows all of it."""
+    def cropped(self, crop: CropBox | None, for_pictures: bool = False) -> Model:
+        """The same scene without what lies outside of a box; None shows all of it.
+
+        Args:
+            for_pictures: `fields` may stay whole, so that it takes no time: for `render` alone.
+        """
         scene, fields = replace(self.scene, crop=crop), self.whole
-        if crop is not None:
+        sooner = self.spec.crop_pictures if for_pictures and crop is not None else None
+        if crop is not None and sooner is None:
             fields = self.spec.crop(fields, scene.is_shown)
         assert scene.region is not None
         info = SceneInfo(scene.region, scene.background, scene.foreground_only)
         renderer = self.spec.build_renderer(fields, self.options.config, info, self.recipe)
         images = self.spec.image_renderer(renderer)
+        if sooner is not None:
+            quick = sooner(images.render, scene.is_shown)
+            images = ImageRenderer(quick, quick.rays_per_chunk)
         return replace(self, scene=scene, fields=fields, renderer=images)
 
     def render(self, camera: Cameras, size: tuple[int, int] | None = None) -> Image:

@@ -74,6 +74,8 @@ class ModelSpec:
             takes for other options of evaluation than those of the training.
         crop: (fields, inside) -> the same fields without what lies outside; what is behind them is
             the scene's background then. `inside` says of points (*point, 3) which are kept.
+        crop_pictures: (renderer of pictures, inside) -> one that shows the same as of cropped
+            fields and is made sooner; None where there is nothing sooner than `crop`.
         loss: --loss_type by default.
         batch_size: rays of a step by default.
         lr: --lr by default, of a model that does not grow; one that does has its own rates.
@@ -104,6 +106,7 @@ class ModelSpec:
     for_pictures: Callable[[Any], PictureRenderer] = lambda renderer: renderer
     convert: Callable[..., Fields] = _same
     crop: Callable[[Fields, Inside], Fields] = crop_points
+    crop_pictures: Callable[[Any, Inside], PictureRenderer] | None = None
     loss: str = "mse"
     batch_size: int = 1024
     lr: float = 5e-4

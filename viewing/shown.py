@@ -107,7 +107,7 @@ class TrainedScene:
         if crop not in self._models:
             while len(self._models) >= _KEPT:
                 self._models.popitem(last=False)
-            self._models[crop] = self.model.cropped(crop)
+            self._models[crop] = self.model.cropped(crop, for_pictures=True)
         self._models.move_to_end(crop)
         return self._models[crop].render(camera)
 

@@ -16,7 +16,7 @@ from models.rendering.renderer import Renderer
 from models.spec import OPTIMIZER_OPTIONS, Fields, ModelSpec, SceneInfo
 
 from .background import fit_background
-from .crop import crop_field
+from .crop import crop_field, crop_pictures
 from .field import VoxelField
 from .picture import QuickRenderer
 from .recipe import Recipe, recipe_for
@@ -95,6 +95,7 @@ SPEC = ModelSpec(
     _build_renderer,
     for_pictures=QuickRenderer.of,
     crop=_crop,
+    crop_pictures=crop_pictures,
     loss="huber",
     grows=True,
     adapts_batch=lambda config: True,

@@ -16,7 +16,9 @@ from models import find_model
 from models.grids.occupancy import estimate_occupancy
 from models.rendering.output import RenderOutput
 from models.spec import Fields, SceneInfo
+from models.voxels.crop import crop_pictures
 from models.voxels.field import VoxelField
+from models.voxels.picture import QuickRenderer
 from tests.helpers.ball_field import Ball
 from tests.helpers.voxels import AROUND, BOX, FORWARD, REGIONS, rays_at
 
@@ -97,6 +99,12 @@ def test_voxels(region):
         )
     ]
     check(*shown)
+    # The same, made sooner.
+    inside = partial(right.contains, ndc=ndc)
+    quick = crop_pictures(QuickRenderer(field["nerf_coarse"], BACKGROUND), inside)(rays)
+    assert torch.allclose(quick.rgb, shown[1].rgb, atol=2e-3)
+    assert torch.allclose(quick.opacity, shown[1].opacity, atol=2e-3)  # where rays stop
+    assert torch.allclose(quick.depth, shown[1].depth, atol=1e-2)
     assert field["nerf_coarse"].recipe.known_background == (region is BOX)
     assert (region is AROUND) == region.unbounded
 
