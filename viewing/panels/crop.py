@@ -80,7 +80,7 @@ class CropPanel:
             corners = crop.corners()
             lines = np.array([[corners[i], corners[j]] for i, j in _EDGES], dtype=np.float32)
             self._drawn = self.visitor.client.scene.add_line_segments(
-                "/crop/edges", lines, _COLOUR, line_width=2.0
+                "/crop/edges", lines, _COLOUR, thickness=2.0, thickness_units="screen"
             )
 
     def _show_handles(self, _: Any = None) -> None:

@@ -128,7 +128,11 @@ class PathPanel:
             points = np.concatenate([points, points[:1]])
         if len(points) > 1:
             lines = np.stack([points[:-1], points[1:]], axis=1)
-            self._drawn.append(scene.add_line_segments("/path/line", lines, _COLOUR, line_width=3))
+            self._drawn.append(
+                scene.add_line_segments(
+                    "/path/line", lines, _COLOUR, thickness=3.0, thickness_units="screen"
+                )
+            )
         scale = 1.2 * frustum_scale(self.visitor.hall.train)
         for number, index in enumerate(self.path.key_indices):
             eye = eye_of(cameras, index)
