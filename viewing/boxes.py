@@ -1,15 +1,23 @@
-"""The crop box that a visitor begins with."""
+"""The crop box that a visitor begins with, and how far one sees."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from datasets.scene import Scene
 from geometry.crop import CropBox, Vector
 from geometry.poses import normalize
+from geometry.rays import Bounds
 
 # Of a forward-facing scene: the box reaches from the near plane to so many times its distance.
 _DEEP = 9.0
+# In halves of an object's box, what is nearer to the eye is not shown.
+_NEAREST = 0.02
 
 
 def upright_box(scene: Scene) -> CropBox:
@@ -43,6 +51,18 @@ def part_of(box: CropBox, ranges: tuple[tuple[float, float], ...]) -> CropBox:
     center = np.asarray(box.center) + (0.5 * (low + high) * half) @ np.asarray(box.axes)
     sides = (0.5 * (high - low) * half).clip(1e-6)
     return CropBox(vector(center), vector(sides), box.axes)
+
+
+def bounds_from(scene: Scene, position: Float[Tensor, "3"]) -> Bounds:
+    """The bounds of rays from anywhere: a visitor may be nearer to an object, or farther away from
+    it, than any photo. Where photos were taken they are the scene's own."""
+    region, bounds = scene.region, scene.bounds
+    if region is None or region.unbounded or bounds.ndc is not None:
+        return bounds
+    distance = float((position.cpu() - torch.tensor(region.center)).norm())
+    half = max(region.half)
+    near, far = max(_NEAREST * half, distance - half), distance + half
+    return replace(bounds, near=min(bounds.near, near), far=max(bounds.far, far))
 
 
 def vector(values: np.ndarray) -> Vector:

@@ -21,6 +21,7 @@ from models.rendering.depth import surface_distance
 from training.callbacks.clock import LOG_EVERY, TrainingClock
 from training.system import RadianceSystem, system_of
 
+from .boxes import bounds_from
 from .page import Page
 from .panels.training import Curve
 from .shown import Photos
@@ -46,7 +47,7 @@ class SceneInTraining:
 
     def render(self, camera: Cameras, crop: CropBox | None) -> Image:
         """What a camera sees; nothing is cropped while the scene is trained."""
-        system, bounds = self.system, self.system.scene.bounds
+        system, bounds = self.system, bounds_from(self.scene, camera.c2w[0, :, 3])
         camera = camera.to(system.device)
         with torch.no_grad():
             output = system(image_rays(camera, bounds, 0))

@@ -20,6 +20,8 @@ from geometry.cameras import Cameras
 from geometry.crop import CropBox
 from training.same_scene import is_same_scene
 
+from .boxes import bounds_from
+
 Picture = UInt8[np.ndarray, "height width 3"]
 # Cropped models that are kept: two visitors may look at a box each.
 _KEPT = 2
@@ -109,7 +111,9 @@ class TrainedScene:
                 self._models.popitem(last=False)
             self._models[crop] = self.model.cropped(crop, for_pictures=True)
         self._models.move_to_end(crop)
-        return self._models[crop].render(camera)
+        model = self._models[crop]
+        bounds = bounds_from(self.scene, camera.c2w[0, :, 3])
+        return replace(model, scene=replace(model.scene, bounds=bounds)).render(camera)
 
     def save_crop(self, crop: CropBox | None) -> None:
         """Write a crop into the checkpoint. Raises UserError or OSError where that fails."""

@@ -23,7 +23,7 @@ from paths.path import PathConfig
 from paths.plan import plan_path
 from tests.paths.made import ring, scene_of
 from tests.paths.test_file import TO_INPUT
-from viewing.boxes import part_of, upright_box
+from viewing.boxes import bounds_from, part_of, upright_box
 from viewing.cameras import alike, camera_of, eye_of
 from viewing.loop import RenderLoop
 from viewing.panels.path import PathPanel, render_command
@@ -52,6 +52,18 @@ def test_the_first_box_of_a_forward_facing_scene_is_before_the_cameras(scene):
     low, high = (upright_box(forward).corners().min(0), upright_box(forward).corners().max(0))
     assert low[2] == pytest.approx(-9 * 0.8)
     assert high[2] == pytest.approx(-0.8)
+
+
+def test_an_object_is_seen_from_nearer_and_farther_than_photos_are(scene):
+    scene = replace(scene, bounds=Bounds(2.0, 6.0), region=Region((0, 0, 0), (1.5, 1.5, 1.5)))
+    near_far = [
+        (bounds.near, bounds.far)
+        for at in (4.0, 30.0, 1.0)
+        for bounds in [bounds_from(scene, torch.tensor([0.0, 0.0, at]))]
+    ]
+    assert near_far == [(2.0, 6.0), (2.0, 31.5), (pytest.approx(0.03), 6.0)]
+    around = replace(scene, region=Region((0, 0, 0), (1.5, 1.5, 1.5), unbounded=True))
+    assert bounds_from(around, torch.tensor([0.0, 0.0, 30.0])) == scene.bounds
 
 
 def test_a_part_of_a_box_lies_between_its_places():
