@@ -22,6 +22,7 @@ from datasets.config import SceneConfig
 from datasets.scene import Scene
 from errors import UserError
 from geometry.cameras import Cameras
+from geometry.crop import CropBox
 from geometry.region import find_region
 from models import find_model
 from models.appearance.exposure import Appearance
@@ -31,10 +32,10 @@ from models.rendering.depth import surface_distance
 from models.rendering.image import ImageRenderer
 from models.spec import Fields, ModelSpec, SceneInfo
 from opt import TrainOptions, from_checkpoint, from_dict
-from training.checkpoints import Checkpoint, read_checkpoint
+from training.checkpoints import Checkpoint, read_checkpoint, write_crop
 from training.distributed.devices import resolve_device
 
-__all__ = ["Image", "Model", "load", "load_scene_files"]
+__all__ = ["Image", "Model", "load", "load_scene_files", "save_crop"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Model:
         renderer: of rays, in chunks; ImageRenderer.
         exposure: of views without a photo, where the training photos had their own.
         device: where it renders.
+        whole: `fields` without the scene's crop.
+        recipe: constants that the model renders with.
     """
 
     scene: Scene
@@ -74,6 +77,27 @@ class Model:
     renderer: ImageRenderer
     exposure: NearbyExposure | None
     device: torch.device
+    whole: Fields
+    recipe: Any
+
+    def cropped(self, crop: CropBox | None, for_pictures: bool = False) -> Model:
+        """The same scene without what lies outside of a box; None shows all of it.
+
+        Args:
+            for_pictures: `fields` may stay whole, so that it takes no time: for `render` alone.
+        """
+        scene, fields = replace(self.scene, crop=crop), self.whole
+        sooner = self.spec.crop_pictures if for_pictures and crop is not None else None
+        if crop is not None and sooner is None:
+            fields = self.spec.crop(fields, scene.is_shown)
+        assert scene.region is not None
+        info = SceneInfo(scene.region, scene.background, scene.foreground_only)
+        renderer = self.spec.build_renderer(fields, self.options.config, info, self.recipe)
+        images = self.spec.image_renderer(renderer)
+        if sooner is not None:
+            quick = sooner(images.render, scene.is_shown)
+            images = ImageRenderer(quick, quick.rays_per_chunk)
+        return replace(self, scene=scene, fields=fields, renderer=images)
 
     def render(self, camera: Cameras, size: tuple[int, int] | None = None) -> Image:
         """What one camera sees.
@@ -114,6 +138,17 @@ def load(ckpt_path: str | Path, accelerator: str = "auto") -> Model:
         return load_model(checkpoint, options, checkpoint.scene, resolve_device(accelerator))
     except UserError as error:
         raise UserError(f"{ckpt_path}: {error}") from error
+
+
+def save_crop(ckpt_path: str | Path, crop: CropBox | None) -> None:
+    """Write a crop into a checkpoint: eval.py, the exports and `load` show what is in it alone.
+
+    Everything else in the checkpoint stays; None shows all of the scene again.
+
+    Raises UserError where the file is missing, damaged or not a checkpoint of train.py, OSError
+    where it cannot be written.
+    """
+    write_crop(Path(ckpt_path), crop)
 
 
 def load_scene_files(root_dir: str | Path, dataset_name: str, **more: Any) -> Scene:
@@ -160,8 +195,9 @@ def load_model(
         field.to(device).eval()
     fields = spec.convert(fields, trained, options.config, info, recipe, device)
     renderer = spec.build_renderer(fields, options.config, info, recipe)
-    images = spec.image_renderer(renderer)
-    return Model(scene, options, spec, fields, images, _exposure(checkpoint, options), device)
+    images, exposure = spec.image_renderer(renderer), _exposure(checkpoint, options)
+    model = Model(scene, options, spec, fields, images, exposure, device, fields, recipe)
+    return model if scene.crop is None else model.cropped(scene.crop)
 
 
 def _load_recipe(spec: ModelSpec, values: dict[str, Any]) -> Any:

@@ -123,9 +123,18 @@ def choose_splits(
             scene = (
                 files
                 if scene is None
-                else replace(files, bounds=scene.bounds, region=scene.region or files.region)
+                else replace(
+                    files,
+                    bounds=scene.bounds,
+                    region=scene.region or files.region,
+                    crop=scene.crop,
+                )
             )
     assert scene is not None
+    if options.no_crop:
+        scene = replace(scene, crop=None)
+    if scene.crop is not None:
+        print("rendered within the crop box of the checkpoint; --no_crop renders all of the scene")
     if checkpoint.from_nerf_pl and scene.forward_facing:
         scene = replace(scene, bounds=replace(scene.bounds, warped_viewdirs=True))
     if options.scene_name is None and trained.root_dir:
@@ -195,6 +204,8 @@ def write_film(
     checkpoint = Path(options.ckpt_path).stat()
     identity = [str(Path(options.ckpt_path).resolve()), checkpoint.st_size, checkpoint.st_mtime_ns]
     job = [identity, cameras.to_dict(), to_dict(model.options.config), options.path]
+    if film.crop is not None:
+        job.append(film.crop.to_dict())
     store = FrameStore(folder, len(indices), job)
     missing = broadcast_from_rank0(store.begin() if is_main_process() else [])
     if len(missing) < len(indices):
@@ -310,6 +321,8 @@ def measure(
         dataset_name=options.dataset_name,
         holdout=options.holdout,
     )
+    if scene.crop is not None:
+        report["protocol"] += "; rendered within a crop box, measured against whole photos"
     return report, photos
 
 

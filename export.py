@@ -8,8 +8,7 @@ from pathlib import Path
 from api import load
 from cli import parse
 from errors import UserError, require, run_command
-from exporting.mesh.export import export_surface
-from exporting.mesh.files import MESH_ENDINGS, POINT_ENDINGS, check_name
+from exporting.mesh.names import MESH_ENDINGS, POINT_ENDINGS, check_name
 from exporting.web.page import export_page
 
 
@@ -58,6 +57,8 @@ def main() -> None:
     if options.web is not None:
         export_page(Path(options.web), model, options.web_mb, options.bake_seconds)
     if options.mesh is not None or options.points is not None:
+        from exporting.mesh.export import export_surface  # scikit-image takes its time
+
         mesh, points = (None if p is None else Path(p) for p in (options.mesh, options.points))
         export_surface(model, mesh, points, options.faces, options.watertight)
 

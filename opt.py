@@ -125,6 +125,8 @@ class EvalOptions:
     """write each view's depth"""
     depth_format: Literal["pfm", "npy", "bytes"] = "pfm"
     """format of the depth files: PFM, NumPy, or raw little-endian float32"""
+    no_crop: bool = False
+    """render all of the scene, where view.py has saved a crop box into the checkpoint"""
     export_weights: str | None = None
     """write weights, options and cameras, without the optimizer, to this file, and stop"""
     export_mb: float = 25.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule, seed_everything
+from pytorch_lightning import Callback, LightningModule, seed_everything
 from torch import Tensor
 
 from cli import to_dict
@@ -33,7 +33,7 @@ from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays, TrainingMode
 from models.spec import SceneInfo, compile_fields
 from opt import PRESETS, TrainOptions, from_checkpoint, from_dict, parse_training
-from training.callbacks.clock import LOG_EVERY
+from training.callbacks.clock import LOG_EVERY, TrainingClock
 from training.callbacks.record import log_folder
 from training.checkpoints import FORMAT_VERSION, read_checkpoint
 from training.distributed.devices import choose_devices, resolve_device
@@ -293,6 +293,8 @@ def train(options: TrainOptions) -> str | None:
     if resumed is not None and (reached := reached_limit(run, options, resumed)) is not None:
         print(reached)
         return None
+    if options.view:
+        run.trainer.callbacks.append(live_page(run.clock))  # type: ignore[attr-defined]
     announce(system, options, processes, accelerator)
     resume_from = None if resumed is None else options.ckpt_path
     run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
@@ -310,6 +312,17 @@ def train(options: TrainOptions) -> str | None:
 
         draw_snapshots(folder)
     return None
+
+
+def live_page(clock: TrainingClock) -> Callback:
+    """The page of --view. Raises UserError where viser is missing."""
+    try:
+        from viewing.in_training import LivePage  # viser takes a second
+    except ModuleNotFoundError as error:
+        if error.name != "viser":
+            raise
+        raise UserError("--view needs viser: pip install viser") from error
+    return LivePage(clock)
 
 
 if __name__ == "__main__":

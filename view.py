@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from api import load
@@ -24,6 +25,8 @@ class ViewOptions:
     """port to listen at; the next free one where it is taken"""
     size: int = 768
     """pixels of a still picture's longer side; the page changes it"""
+    root_dir: str | None = None
+    """folder of the scene, for its photos, where it has moved"""
     accelerator: str = "auto"
     """auto, cpu, gpu, cuda or mps"""
 
@@ -36,13 +39,15 @@ def main() -> None:
     options = parse(ViewOptions)
     try:
         from viewing.page import Page
+        from viewing.shown import TrainedScene, find_photos
     except ModuleNotFoundError as error:
         if error.name != "viser":
             raise
         raise UserError("view.py needs viser: pip install viser") from error
     model = load(options.ckpt_path, options.accelerator)
-    page = Page(model, options.host, options.port, options.size)
-    print(f"http://{options.host}:{page.port} shows the scene; Ctrl-C ends", flush=True)
+    shown = TrainedScene(model, Path(options.ckpt_path), find_photos(model, options.root_dir))
+    page = Page(shown, options.host, options.port, options.size)
+    page.loop.start()
     end = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -50,6 +55,7 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    print(f"http://{options.host}:{page.port} shows the scene; Ctrl-C ends", flush=True)
     try:
         end.wait()
     finally:

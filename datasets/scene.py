@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from datasets.files.layout import check_layout
 from datasets.files.numbers import LARGEST, matrix
@@ -17,6 +18,7 @@ from datasets.photos import Frame, Photos, load_photos
 from datasets.sparse.observations import SparseObservations
 from errors import UserError
 from geometry.cameras import Cameras
+from geometry.crop import CropBox
 from geometry.ndc import NDC
 from geometry.rays import Bounds
 from geometry.region import Region
@@ -37,6 +39,7 @@ _LAYOUT = {
         **{"z_anisotropy": float, "pixel_footprint": float, "near_clip": float},
     },
     "up": [float],
+    "crop": {"center": [float], "half": [float], "axes": [[float]]},
 }
 
 
@@ -57,6 +60,7 @@ class Scene:
         near_is_known: the files say how near things are; otherwise the bounds are a guess.
         to_input: similarity from scene coordinates to those of the input's files.
         up: the direction that is up in the scene.
+        crop: the box that is shown of a trained scene; None shows all of it.
         observations: reads the points of a sparse model, where there is one. Training alone needs
             them, and a model of many photos takes its time.
     """
@@ -72,6 +76,7 @@ class Scene:
     to_input: Float[np.ndarray, "4 4"] | None = None
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
     near_is_known: bool = True
+    crop: CropBox | None = None
     observations: Callable[[], SparseObservations | None] = lambda: None
 
     def photos(self, indices: list[int], alpha: bool = False) -> Photos:
@@ -90,6 +95,12 @@ class Scene:
         """Whether the split has views, and each of them a photo."""
         views = self.splits.get(split, [])
         return bool(views) and all(self.frames[i] is not None for i in views)
+
+    def is_shown(self, x: Float[Tensor, "*point 3"]) -> Bool[Tensor, "*point"]:
+        """Whether points of the rays' space lie in the crop."""
+        if self.crop is None:
+            return torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
+        return self.crop.contains(x, self.bounds.ndc)
 
     @property
     def forward_facing(self) -> bool:
@@ -115,6 +126,7 @@ class Scene:
             "region": None if self.region is None else asdict(self.region),
             "to_input": None if self.to_input is None else self.to_input.tolist(),
             "up": list(self.up),
+            "crop": None if self.crop is None else self.crop.to_dict(),
         }
 
     @staticmethod
@@ -174,7 +186,7 @@ def _from_dict(values: Any) -> Scene:
     bounds = dict(values["bounds"])
     if bounds["ndc"] is not None:
         bounds["ndc"] = NDC(**bounds["ndc"])
-    to_input, region = values["to_input"], values.get("region")
+    to_input, region, crop = values["to_input"], values.get("region"), values.get("crop")
     x, y, z = values["up"]
     return Scene(
         name=values["name"],
@@ -187,6 +199,7 @@ def _from_dict(values: Any) -> Scene:
         region=None if region is None else Region.from_dict(region),
         to_input=None if to_input is None else matrix(to_input, [(4, 4)], "to_input"),
         up=(x, y, z),
+        crop=None if crop is None else CropBox.from_dict(crop),
     )
 
 

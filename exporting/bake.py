@@ -25,7 +25,7 @@ from geometry.rays import Rays, image_rays
 from geometry.region import find_region
 from models import find_model
 from models.rendering.renderer import TrainingMode
-from models.spec import SceneInfo
+from models.spec import Fields, SceneInfo
 from models.voxels.field import VoxelField
 from models.voxels.renderer import VoxelRenderer
 from training.optim.config import OptimizerConfig
@@ -81,8 +81,8 @@ def bake(model: Model, seconds: float) -> Baked:
     region = replace(scene.region, pixel_footprint=footprint)
     info = SceneInfo(region, scene.background, scene.foreground_only)
     config = spec.config()
-    fields = spec.build_fields(config, info, spec.make_recipe(config, info))
-    field: VoxelField = fields["nerf_coarse"].to(model.device)  # type: ignore[assignment]
+    fields: Fields = spec.build_fields(config, info, spec.make_recipe(config, info))
+    field: VoxelField = fields["nerf_coarse"].to(model.device)
     rays = RayLoader(
         *(photos, _whole(cameras), scene.bounds, _PREPARE_RAYS),
         device=model.device,
@@ -92,6 +92,9 @@ def bake(model: Model, seconds: float) -> Baked:
     spec.prepare(fields, info, some.rays, some.rgbs)
     _train(field, rays, scene.background, (1 - _FOR_PICTURES) * seconds)
     field.eval()
+    if scene.crop is not None:  # fog that the training may have left outside
+        fields = spec.crop(fields, scene.is_shown)
+        field = fields["nerf_coarse"]
     renderer = spec.image_renderer(spec.build_renderer(fields, config, info, field.recipe))
     alike = psnr_between(model.scene, model.device, model.renderer, renderer, _COMPARED_SIDE)
     return Baked(field, alike)

@@ -29,6 +29,12 @@ class NDC:
             [-self.scale_x * x / z, -self.scale_y * y / z, 1 + 2 * self.near / z], dim=-1
         )
 
+    def inverse_points(self, x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """The inverse of `points`, up to two million near planes."""
+        x, y, z = x.unbind(-1)
+        z = -2 * self.near / (1 - z).clamp_min(1e-6)
+        return torch.stack([-x * z / self.scale_x, -y * z / self.scale_y, z], dim=-1)
+
     def rays(
         self, origins: Float[Tensor, "*batch 3"], directions: Float[Tensor, "*batch 3"]
     ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:

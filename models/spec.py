@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from geometry.rays import Rays
 from geometry.region import Region
 
+from .cropped import Inside, crop_points
 from .rendering.image import ImageRenderer
 from .rendering.renderer import PictureRenderer, Renderer
 
@@ -71,6 +72,10 @@ class ModelSpec:
         for_pictures: renderer -> what renders the same for the eye, where that is faster.
         convert: (fields, trained config, config, scene, recipe, device) -> what build_renderer
             takes for other options of evaluation than those of the training.
+        crop: (fields, inside) -> the same fields without what lies outside; what is behind them is
+            the scene's background then. `inside` says of points (*point, 3) which are kept.
+        crop_pictures: (renderer of pictures, inside) -> one that shows the same as of cropped
+            fields and is made sooner; None where there is nothing sooner than `crop`.
         loss: --loss_type by default.
         batch_size: rays of a step by default.
         lr: --lr by default, of a model that does not grow; one that does has its own rates.
@@ -100,6 +105,8 @@ class ModelSpec:
     build_renderer: Callable[[Fields, Any, SceneInfo, Any], Renderer]
     for_pictures: Callable[[Any], PictureRenderer] = lambda renderer: renderer
     convert: Callable[..., Fields] = _same
+    crop: Callable[[Fields, Inside], Fields] = crop_points
+    crop_pictures: Callable[[Any, Inside], PictureRenderer] | None = None
     loss: str = "mse"
     batch_size: int = 1024
     lr: float = 5e-4

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,21 @@ from paths.path import KINDS
 Lens = tuple[float, float, float, float]
 
 
-def path_json(cameras: Cameras, to_input: Float[np.ndarray, "4 4"] | None, fps: float) -> str:
+def path_json(
+    cameras: Cameras,
+    to_input: Float[np.ndarray, "4 4"] | None,
+    fps: float,
+    key_frames: Sequence[int] = (),
+    loop: bool = True,
+) -> str:
     """The text of a `path.json` that `--path` and nerfstudio's `ns-render camera-path` read.
 
     Args:
         cameras: of the frames, in scene units, with the principal point in the middle.
         to_input: similarity from scene coordinates to those of the input's files.
         fps: frames a second.
+        key_frames: numbers of the frames that somebody chose, in a path of paths.keyframes.
+        loop: the frame after the last one is the first.
     """
     poses = cameras.c2w.double().numpy()
     if to_input is not None:
@@ -54,9 +63,9 @@ def path_json(cameras: Cameras, to_input: Float[np.ndarray, "4 4"] | None, fps: 
         "render_height": height,
         "fps": fps,
         "seconds": len(frames) / fps,
-        "is_cycle": True,
+        "is_cycle": loop,
         "smoothness_value": 0.0,
-        "keyframes": [],
+        "keyframes": [{"frame": number} for number in key_frames],
         "camera_path": frames,
     }
     return json.dumps(content, indent=1) + "\n"

@@ -28,7 +28,7 @@ ALLOWED = {
     "learn": BASE | {"datasets", "models", "evaluation", "training"},
     "reporting": BASE | {"api", "datasets", "evaluation", "training", "learn"},
     "exporting": BASE | {"api", "datasets", "models", "paths", "evaluation", "training"},
-    "viewing": {"errors", "geometry", "writing", "api"},
+    "viewing": BASE | {"api", "datasets", "models", "paths", "training"},
     "opt": {"cli", "errors", "datasets", "models", "training"},
     "api": BASE | {"datasets", "models", "evaluation", "training", "opt"},
 }

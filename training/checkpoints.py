@@ -24,7 +24,9 @@ from datasets.files.layout import check_layout
 from datasets.files.numbers import is_number
 from datasets.scene import Scene
 from errors import UserError
+from geometry.crop import CropBox
 from training.packing import unpack
+from writing.files import replacing
 
 # 1: without a version and a recipe. 2: with them, and with today's names. 3: an exported file whose
 # weights are packed (training/packing.py).
@@ -208,6 +210,23 @@ def exported_content(
         "state_dict": plain,
     }
     return content if packed is None else content | {"packed": more}
+
+
+def write_crop(path: Path, crop: CropBox | None) -> None:
+    """Change the crop in a checkpoint's description of its scene; everything else in it stays.
+
+    Args:
+        path: a checkpoint of train.py, or an exported one.
+        crop: None to show all of the scene.
+
+    Raises UserError where the file is none of these, OSError where it cannot be written.
+    """
+    content = _load(path)
+    if not isinstance(content, dict) or not isinstance(content.get("scene"), dict):
+        raise UserError(f"{path}: has no description of its scene to write a crop into")
+    content["scene"] = {**content["scene"], "crop": None if crop is None else crop.to_dict()}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def _load(path: Path) -> Any:

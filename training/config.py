@@ -73,6 +73,8 @@ class OutputConfig:
     snapshots: tuple[int, ...] = ()
     """steps at which the first validation view is rendered whole, for a strip of how it forms;
     at the end GIFs of the test cameras' views and depth are made as well"""
+    view: bool = False
+    """show the scene in the browser while it is trained: view.py's page, and the PSNR's curve"""
 
 
 @dataclass(frozen=True)

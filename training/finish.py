@@ -63,7 +63,8 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
         log_images(system.logger, step, stack)
     print(
         f"{step} steps in {run.clock.seconds:.0f} s, {result}; "
-        f"next: python eval.py --ckpt_path {run.keep_last.path}"
+        f"next: python eval.py --ckpt_path {run.keep_last.path}, "
+        f"or look around: python view.py --ckpt_path {run.keep_last.path}"
     )
 
 

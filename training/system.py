@@ -52,6 +52,9 @@ class RadianceSystem(Protocol):
     position: int
 
     @property
+    def global_step(self) -> int: ...
+
+    @property
     def device(self) -> torch.device: ...
 
     @property

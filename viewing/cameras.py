@@ -55,3 +55,16 @@ def eye_of(cameras: Cameras, index: int) -> Eye:
 def axis_of(eye: Eye) -> Float[np.ndarray, "3"]:
     """The direction in which it looks."""
     return np.asarray(SO3(np.asarray(eye.wxyz)).as_matrix()[:, 2])
+
+
+def up_of(eye: Eye) -> Float[np.ndarray, "3"]:
+    """The direction that is up in its picture."""
+    return -np.asarray(SO3(np.asarray(eye.wxyz)).as_matrix()[:, 1])
+
+
+def alike(one: Eye, other: Eye) -> bool:
+    """Whether two look from the same place in the same direction, whatever their windows."""
+    turned = abs(float(np.dot(one.wxyz, other.wxyz)))
+    moved = np.linalg.norm(np.subtract(one.position, other.position))
+    reach = 1e-3 * (1 + np.linalg.norm(one.position))
+    return bool(turned > 1 - 1e-5 and moved < reach and abs(one.fov - other.fov) < 1e-3)

@@ -14,6 +14,7 @@ from api import Image
 from geometry.cameras import Cameras
 from writing.depth import depth_range, depth_to_colour
 
+Picture = UInt8[np.ndarray, "height width 3"]
 KINDS = ("colour", "depth", "opacity", "normals")
 
 
@@ -33,6 +34,29 @@ def picture_of(image: Image, camera: Cameras, kind: str) -> UInt8[np.ndarray, "h
         surface = image.depth.cpu()[..., None] > 0
         return _bytes(torch.where(surface, 0.5 + 0.5 * normals, torch.zeros_like(normals)))
     return _bytes(image.rgb)
+
+
+def photo_over(
+    picture: UInt8[np.ndarray, "height width 3"],
+    photo: UInt8[np.ndarray, "rows columns 3"],
+    share: float,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A photo over a rendering from the same place, both of the same vertical field of view.
+
+    Args:
+        photo: as high as the picture shows; its middle is the picture's.
+        share: of the photo, from 0 to 1.
+    """
+    height, width = picture.shape[:2]
+    wide = max(1, round(height * photo.shape[1] / photo.shape[0]))
+    image = PIL.Image.fromarray(photo).resize((wide, height), PIL.Image.Resampling.BOX)
+    shown = min(wide, width)
+    at, left = (width - shown) // 2, (wide - shown) // 2
+    mixed = picture.copy()
+    part = mixed[:, at : at + shown].astype(np.float32)
+    over = np.asarray(image)[:, left : left + shown]
+    mixed[:, at : at + shown] = (part + share * (over - part) + 0.5).astype(np.uint8)
+    return mixed
 
 
 def png_bytes(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:

@@ -62,7 +62,11 @@ def fused(model: Model) -> tuple[list[DepthView], Volume]:
     assert region is not None  # load finds it
     views = render_views(model, _SIDE, _MOST_VIEWS)
     center, half = torch.tensor(region.center), torch.tensor(region.half)
-    box = crop(views, Box(center - half, center + half))
+    whole = Box(center - half, center + half)
+    if model.scene.crop is not None:
+        corners = torch.from_numpy(model.scene.crop.corners()).float()
+        whole = Box(corners.amin(dim=0), corners.amax(dim=0))
+    box = crop(views, whole)
     if box is None:
         raise UserError(f"{model.scene.name}: the trained scene has nothing in it, no mesh to make")
     finest = 2 * max(region.half) / region.pixels_across

@@ -9,17 +9,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
-from errors import UserError
 from writing.files import replacing
-
-MESH_ENDINGS = (".glb", ".ply", ".obj", ".stl")
-POINT_ENDINGS = (".ply",)
-
-
-def check_name(flag: str, name: str | None, endings: tuple[str, ...]) -> None:
-    """Raise UserError where a file's name has another ending."""
-    if name is not None and Path(name).suffix.lower() not in endings:
-        raise UserError(f"{flag} {name}: the file's name ends in {', '.join(endings)}")
 
 
 def write_mesh(path: Path, mesh: trimesh.Trimesh, colours: Float[np.ndarray, "vertex 3"]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from api import Model
 from geometry.cameras import Cameras, camera_to_pixel, inverse_transform
+from writing.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def render_views(model: Model, side: int, most: int) -> list[DepthView]:
     train = model.scene.splits["train"]
     count = min(most, len(train))
     views = []
-    for index in tqdm([train[i * len(train) // count] for i in range(count)], desc="depths"):
+    chosen = [train[i * len(train) // count] for i in range(count)]
+    for index in progress_bar(chosen, desc="depths", unit="view"):
         camera = model.scene.cameras[index]
         width, height = camera.size[0].tolist()
         factor = min(1.0, side / max(width, height))

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from errors import require
 from geometry.rays import Rays
 from geometry.region import Region
+from models.cropped import Inside
 from models.rendering.renderer import Renderer
 from models.spec import OPTIMIZER_OPTIONS, Fields, ModelSpec, SceneInfo
 
 from .background import fit_background
+from .crop import crop_field, crop_pictures
 from .field import VoxelField
 from .picture import QuickRenderer
 from .recipe import Recipe, recipe_for
@@ -79,6 +81,10 @@ def _after_step(fields: Fields, step: int, lr_scale: float) -> None:
     fields["nerf_coarse"].after_step(step, lr_scale)
 
 
+def _crop(fields: Fields, inside: Inside) -> Fields:
+    return {**fields, "nerf_coarse": crop_field(fields["nerf_coarse"], inside)}
+
+
 SPEC = ModelSpec(
     "voxels",
     "a sparse voxel field that trains in a minute on two cores",
@@ -88,6 +94,8 @@ SPEC = ModelSpec(
     _build_fields,
     _build_renderer,
     for_pictures=QuickRenderer.of,
+    crop=_crop,
+    crop_pictures=crop_pictures,
     loss="huber",
     grows=True,
     adapts_batch=lambda config: True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from geometry.rays import RayLimits, Rays
@@ -28,6 +28,7 @@ from .shader import Shader
 # What an empty corner of a coarser grid hands on to a finer one.
 _EMPTY_DENSITY = -4.0
 _FIRST_RAYS, _MOST_RAYS = 1024, 32768
+_LEAST_RESOLUTION = 16
 
 
 class VoxelField(nn.Module):
@@ -200,6 +201,20 @@ class VoxelField(nn.Module):
         new = [nn.Parameter(table) for table in tables]
         self.density_table, self.feature_table = new
         return [ParameterReplacement(a, b, rows) for a, b in zip(old, new, strict=True)]
+
+    @torch.no_grad()
+    def part(self, mask: Bool[Tensor, "x y z"], recipe: Recipe) -> VoxelField:
+        """A field of some of the cells, for pictures; it shares the shading network."""
+        grid = VoxelGrid(self.grid.lattice, mask & self.grid.mask)
+        rows = self.grid.rows_of(grid)
+        # Its own first grid is not used: as coarse as can be.
+        part = VoxelField(self.region, _LEAST_RESOLUTION, recipe, self.feature_table.shape[1])
+        part.resolution, part.stage = self.resolution, self.stage
+        part._adopt(grid)
+        part.density_table = nn.Parameter(self.density_table[rows])
+        part.feature_table = nn.Parameter(self.feature_table[rows])
+        part.background_sh, part.shader = self.background_sh, self.shader
+        return part.eval()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Take the grid along to another device."""

@@ -38,10 +38,12 @@ class QuickRenderer:
     Args:
         field: what is rendered.
         background: grey level behind everything.
+        cropped: the field's tables without what is cropped away; behind them is the background.
     """
 
     field: VoxelField
     background: float = 0.0
+    cropped: MergedGrid | None = None
 
     @classmethod
     def of(cls, renderer: VoxelRenderer) -> QuickRenderer:
@@ -56,7 +58,9 @@ class QuickRenderer:
     @torch.no_grad()
     def __call__(self, rays: Rays) -> RenderOutput:
         """What rays show; the same each time."""
-        tables = merged(self.field.grid, self.field.density_table, self.field.feature_table)
+        tables = self.cropped
+        if tables is None:
+            tables = merged(self.field.grid, self.field.density_table, self.field.feature_table)
         parts = [rays[part] for part in split_for_device(len(rays), rays.origins.device)]
         shown = parallel(lambda part: self._part(tables, part), parts)
         rgb, depth, opacity = zip(*shown, strict=True)
@@ -77,7 +81,7 @@ class QuickRenderer:
         )
         rgb = torch.zeros_like(rays.viewdirs).index_copy_(0, hit, shaded)
         background: float | Tensor = self.background
-        if not field.recipe.known_background:
+        if not field.recipe.known_background and self.cropped is None:
             background = eval_background(field.background_sh, rays.viewdirs)
         if isinstance(background, Tensor) or background:
             rgb.add_((1 - opacity[:, None]) * background)

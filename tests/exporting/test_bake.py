@@ -22,7 +22,8 @@ def model_of(field: VoxelField, kind: str) -> Model:
     options = TrainOptions(model="voxels")
     fields = {"nerf_coarse": field}
     device = torch.device("cpu")
-    return Model(scene, options, find_model("voxels"), fields, images, None, device)
+    spec, recipe = find_model("voxels"), field.recipe
+    return Model(scene, options, spec, fields, images, None, device, fields, recipe)
 
 
 def test_a_baked_field_shows_what_it_learned_from():

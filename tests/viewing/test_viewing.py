@@ -71,7 +71,8 @@ def test_the_latest_view_wins_and_is_refined():
         if {(1, "last", 400), (2, "other", 400)} <= set(shown):
             finished.set()
 
-    loop = RenderLoop(render, lambda error: None)
+    loop: RenderLoop[str] = RenderLoop(render, lambda error: None)
+    loop.start()
     loop.want(1, "first", 400)
     assert begun.wait(10)
     for i in range(50):  # while the first is rendered
@@ -96,7 +97,8 @@ def test_a_picture_that_fails_does_not_end_the_others():
             raise ValueError("bad")
         done.set()
 
-    loop = RenderLoop(render, errors.append)
+    loop: RenderLoop[str] = RenderLoop(render, errors.append)
+    loop.start()
     loop.want(1, "bad", 100)
     loop.want(2, "good", 100)
     assert done.wait(10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import trimesh
 from api import load
 from errors import UserError
 from exporting.mesh.export import export_surface
+from tests.conftest import ROOT
 from tests.exporting.web.fields import scene_of
 from tests.helpers.runs import command
 from tests.scenes import write_blender
@@ -93,3 +96,11 @@ def test_scenes_without_a_surface_are_told(folder):
     with pytest.raises(UserError, match="nothing in it"):
         export_surface(model, nothing, None, 1000, False)
     assert not nothing.exists()
+
+
+def test_libraries_of_meshes_are_imported_for_meshes_alone():
+    code = "import sys, export; print(sorted({'trimesh', 'skimage'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""What a visitor can set: the view, the crop, the camera path."""
