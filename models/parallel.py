@@ -70,13 +70,8 @@ def scaled_for_device(count: int, device: torch.device) -> int:
     return count if device.type == "cpu" else _GPU * count
 
 
-def round_robin_slice(count: int, parts: int, number: int, device: torch.device) -> slice:
-    """The rows, of `count`, that are worked on at step `number`.
-
-    A processor goes through all of them in `parts` steps; a GPU, whose steps have more samples, in
-    fewer.
-    """
-    parts = max(1, parts // scaled_for_device(1, device))
+def round_robin_slice(count: int, parts: int, number: int) -> slice:
+    """The rows, of `count`, that are worked on at step `number`, to go through all in `parts`."""
     begin, end = (count * (number % parts + i) // parts for i in (0, 1))
     return slice(begin, end)
 

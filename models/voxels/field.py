@@ -172,12 +172,14 @@ class VoxelField(nn.Module):
             lr_scale: what is left of the learning rates.
         """
         recipe = self.recipe
-        recipe.density.step(self.grid, self.density_table, step, lr_scale)
-        recipe.features.step(self.grid, self.feature_table, step, lr_scale)
+        samples = scaled_for_device(1, self.stage.device)  # of a step, in those of a processor's
+        when = (step, lr_scale, round(samples**recipe.smoothing_growth))
+        recipe.density.step(self.grid, self.density_table, *when)
+        recipe.features.step(self.grid, self.feature_table, *when)
         if recipe.density_decay is not None:
-            recipe.density_decay.step(self.density_table, step, lr_scale)
+            recipe.density_decay.step(self.density_table, *when)
         if recipe.feature_decay is not None:
-            recipe.feature_decay.step(self.feature_table, step, lr_scale)
+            recipe.feature_decay.step(self.feature_table, *when)
 
     def grow(
         self, progress: float, step: int, draw: Callable[[int], Rays]

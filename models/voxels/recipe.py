@@ -40,6 +40,10 @@ class Recipe:
     Args:
         stages: from coarse to fine.
         density, features: total variation of the tables.
+        smoothing_growth: power of a step's samples that these, and the decays, grow with. A GPU's
+            steps have more samples, but Adam's are as long: by the samples (1), smoothing gains on
+            what is learned. Against fog that is right; on an object, which has many photos, it
+            costs detail.
         view_dependence: factor of the shading network's input of directions. Where photos are few,
             what colour owes to the direction is what fog would explain.
         near_gradient_scaling: within this distance of a camera, in halves of the region, the
@@ -65,6 +69,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     density: TotalVariation
     features: TotalVariation
+    smoothing_growth: float = 1.0
     view_dependence: float = 1.0
     near_gradient_scaling: float = 0.0
     noise: float = 0.0
@@ -98,6 +103,7 @@ OBJECT = Recipe(
     ),
     density=TotalVariation(0.04, 1.0, 16),
     features=TotalVariation(0.02, 0.1, 32),
+    smoothing_growth=0.5,
     step=0.67,
 )
 # Photos of a place, few of each thing: coarse for longer, and smooth.

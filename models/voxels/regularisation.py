@@ -2,7 +2,7 @@
 
 Both are steps of their own, next to the optimizer's: Adam would make all pulls equally strong.
 A processor goes through a table in `parts` steps, a part in each; a GPU, whose steps have more
-samples, in fewer. Measurements of each are in docs/ablations.md.
+samples, in fewer (`Recipe.smoothing_growth`). Measurements of each are in docs/ablations.md.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ class TotalVariation:
     parts: int
 
     @torch.no_grad()
-    def step(self, grid: VoxelGrid, table: Tensor, number: int, scale: float = 1.0) -> None:
+    def step(
+        self, grid: VoxelGrid, table: Tensor, number: int, scale: float = 1.0, faster: int = 1
+    ) -> None:
         """Smooth the `number`-th part of a table's finest level in place.
 
         Args:
             scale: factor of the rate.
+            faster: how many times as fast to go through the table.
         """
-        part = round_robin_slice(len(grid.levels[0].corners), self.parts, number, table.device)
+        parts = max(1, self.parts // faster)
+        part = round_robin_slice(len(grid.levels[0].corners), parts, number)
         change = pull(table, grid.neighbours[:, part], part.start, self.huber_delta)
         table[part].add_(change, alpha=self.rate * scale)
 
@@ -65,13 +69,14 @@ class Decay:
     parts: int
 
     @torch.no_grad()
-    def step(self, table: Tensor, number: int, scale: float = 1.0) -> None:
+    def step(self, table: Tensor, number: int, scale: float = 1.0, faster: int = 1) -> None:
         """Decay the `number`-th part of a table in place.
 
         Args:
             scale: factor of the rate.
+            faster: how many times as fast to go through the table.
         """
-        part = round_robin_slice(len(table), self.parts, number, table.device)
+        part = round_robin_slice(len(table), max(1, self.parts // faster), number)
         rate = self.rate * scale
         table[part].mul_(1 - rate).add_(rate * self.target)
 

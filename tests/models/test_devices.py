@@ -103,8 +103,7 @@ def test_what_is_random_on_a_gpu_is_right_on_average(gpu):
         assert float((ours - theirs).norm() / theirs.norm()) < 0.1
 
 
-def test_a_table_is_smoothed_and_updated_alike(gpu, monkeypatch):
-    monkeypatch.setattr("models.parallel._GPU", 1)  # as many steps from end to end
+def test_a_table_is_smoothed_and_updated_alike(gpu):
     grid = some_grid(BOX)
     start = some_tables(grid)[1]
     rows = torch.randint(grid.size, (300,), generator=torch.Generator().manual_seed(5))

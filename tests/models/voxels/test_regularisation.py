@@ -172,3 +172,11 @@ def test_the_distortion_loss_draws_fog_together():
         return float(penalty.detach() / output.opacity.detach().square().mean())
 
     assert spread(1.0) < 0.8 * spread(0.0)
+
+
+@pytest.mark.parametrize(("faster", "steps"), [(1, 8), (4, 2), (16, 1)])
+def test_larger_steps_go_through_a_table_in_fewer(faster: int, steps: int):
+    table = torch.ones(100, 2)
+    for number in range(steps):
+        Decay(0.25, 0.2, 8).step(table, number, faster=faster)
+    torch.testing.assert_close(table, torch.full((100, 2), 0.8))
