@@ -19,7 +19,7 @@ from models.rendering.output import RenderOutput
 
 from .grid import VoxelGrid
 from .growth import first_grid, next_grid, visible_cells
-from .integral.autograd import ALL_RAYS, IntegrateVoxels, MarchConfig
+from .integral.autograd import ALL_RAYS, MarchConfig, integrate_voxels
 from .integral.kernels import DENSITY_SHIFT
 from .integral.march import render_rays
 from .recipe import Recipe, recipe_for
@@ -112,7 +112,7 @@ class VoxelField(nn.Module):
                 n_colored=n_colored,
                 distortion=recipe.distortion > 0,
             )
-            feature, opacity, depth, distortion, n_samples = IntegrateVoxels.apply(
+            feature, opacity, depth, distortion, n_samples = integrate_voxels(
                 *tables, self.grid, rays, config
             )
             if recipe.distortion > 0:
