@@ -27,8 +27,10 @@ from models import find_model
 from models.appearance.exposure import Appearance
 from models.appearance.nearby import NearbyExposure
 from models.parallel import use_device
+from models.refinement.cameras import CameraRefinement
 from models.rendering.depth import surface_distance
 from models.rendering.image import ImageRenderer
+from models.rendering.renderer import Renderer
 from models.spec import Fields, ModelSpec, SceneInfo
 from opt import TrainOptions, from_checkpoint, from_dict
 from training.checkpoints import Checkpoint, read_checkpoint
@@ -65,6 +67,8 @@ class Model:
         renderer: of rays, in chunks; ImageRenderer.
         exposure: of views without a photo, where the training photos had their own.
         device: where it renders.
+        training_renderer: what it was trained through, differentiable with respect to rays.
+        poses_refined: the scene's training cameras and its lens were refined (--refine_poses).
     """
 
     scene: Scene
@@ -74,6 +78,8 @@ class Model:
     renderer: ImageRenderer
     exposure: NearbyExposure | None
     device: torch.device
+    training_renderer: Renderer | None = None
+    poses_refined: bool = False
 
     def render(self, camera: Cameras, size: tuple[int, int] | None = None) -> Image:
         """What one camera sees.
@@ -161,7 +167,15 @@ def load_model(
     fields = spec.convert(fields, trained, options.config, info, recipe, device)
     renderer = spec.build_renderer(fields, options.config, info, recipe)
     images = spec.image_renderer(renderer)
-    return Model(scene, options, spec, fields, images, _exposure(checkpoint, options), device)
+    exposure = _exposure(checkpoint, options)
+    refined = _refined(checkpoint, scene)
+    if refined is not None:
+        scene = refined
+    return Model(
+        *(scene, options, spec, fields, images, exposure, device),
+        training_renderer=renderer,
+        poses_refined=refined is not None,
+    )
 
 
 def _load_recipe(spec: ModelSpec, values: dict[str, Any]) -> Any:
@@ -172,6 +186,20 @@ def _load_recipe(spec: ModelSpec, values: dict[str, Any]) -> Any:
     if not fits(recipe, type(recipe)):
         raise UserError("the recipe is damaged: a value has another type than it should")
     return recipe
+
+
+def _refined(checkpoint: Checkpoint, scene: Scene) -> Scene | None:
+    """The scene with the cameras that training refined; None where it did not."""
+    state = checkpoint.part("refinement")
+    if not state:
+        return None
+    train = scene.splits["train"]
+    refinement = CameraRefinement(scene.cameras[train])
+    try:
+        refinement.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError("the checkpoint's refined cameras are not those of its photos") from error
+    return replace(scene, cameras=refinement.corrected(scene.cameras, train))
 
 
 def _exposure(checkpoint: Checkpoint, options: TrainOptions) -> NearbyExposure | None:

@@ -119,7 +119,7 @@ class VoxelField(nn.Module):
                 extras["distortion"] = distortion
         rgb = self.shader(feature, opacity, rays.viewdirs)
         rgb = rgb + (1 - opacity[:, None]) * background
-        return RenderOutput(rgb, depth, opacity, extras, int(n_samples))
+        return RenderOutput(rgb, depth, opacity, extras, n_samples)
 
     def density(self, x: Float[Tensor, "*batch 3"]) -> tuple[Tensor, Tensor]:
         """Density before its activation, and the feature; empty cells have neither."""

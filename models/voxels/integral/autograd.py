@@ -84,7 +84,7 @@ def integrate(
 
 def integrate_voxels(
     density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, config: MarchConfig
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
     """Feature, opacity, depth and distortion of each ray; and how many samples they took.
 
     Of a training step, with its random numbers. The tables take gradients, and the rays' origins
@@ -98,7 +98,7 @@ def integrate_voxels(
         density, features, *moving, grid, fixed, config
     )
     feature, opacity, depth, distortion, n_samples = result
-    return feature, opacity, depth, distortion, n_samples
+    return feature, opacity, depth, distortion, int(n_samples)
 
 
 class IntegrateVoxels(torch.autograd.Function):
@@ -147,7 +147,7 @@ class IntegrateVoxels(torch.autograd.Function):
             ),
             ctx.parts,
         )
-        of_rays = (None, None)
+        of_rays: tuple[Tensor | None, Tensor | None] = (None, None)
         if any(ctx.needs_input_grad[2:4]):
             of_rays = _gradients_of_rays(ctx, [part[3:] for part in done])
         density = done[0][0]
@@ -169,9 +169,7 @@ def _gradients_of_rays(ctx: Any, of_samples: list[tuple[Tensor, Tensor]]) -> tup
             integral, density, features, ctx.coarse_offset, grad_raw, grad_feature
         )
         rays = select_rays(ctx.grid_rays, some)
-        gradients: tuple[Tensor, Tensor] = ray_gradients(
-            rays, integral.ray, integral.s, grad_place
-        )
+        gradients: tuple[Tensor, Tensor] = ray_gradients(rays, integral.ray, integral.s, grad_place)
         return gradients
 
     done = parallel(of_part, list(zip(ctx.parts, of_samples, strict=True)))
