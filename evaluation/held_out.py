@@ -28,7 +28,7 @@ from models.rendering.output import RenderOutput
 from models.rendering.renderer import Renderer, TrainingMode
 
 STEPS = 80
-_RAYS = 2048
+_RAYS = 1024
 # In focal lengths that points of the picture move in a step; it falls to zero.
 _RATE = 1e-3
 
@@ -54,43 +54,49 @@ class HeldOutFit:
         c2w = self.scene.cameras.c2w.clone()
         for view in views:
             photo = self.scene.photos([view])
-            c2w[view] = self.fit(self.scene.cameras[view].to(device), photo).cpu()
+            c2w[view] = self.fit(self.scene.cameras[view], photo, device).cpu()
         return replace(self.scene, cameras=replace(self.scene.cameras, c2w=c2w))
 
-    def fit(self, camera: Cameras, photo: Photos) -> Tensor:
+    def fit(self, camera: Cameras, photo: Photos, device: torch.device) -> Tensor:
         """The pose (3, 4) from which the field looks most like the photo.
 
         Args:
             camera: as it was given, a set of one.
             photo: that it took.
         """
-        device, bounds = camera.c2w.device, self.scene.bounds
         assert self.scene.region is not None
+        points = visible_points(camera, self.scene.bounds, self.scene.region)
+        basis = preconditioners(camera, points, camera.c2w[0, :, 3])[0][0].to(device)
+        camera = camera.to(device)
         center = camera.c2w[0, :, 3]
-        points = visible_points(camera, bounds, self.scene.region)
-        basis = preconditioners(camera, points, center)[0][0]
-        seen, allowed = photo.pixels.to(device), self._allowed(photo).to(device)
-        width = int(photo.widths[0])
+        allowed = self._allowed(photo).to(device)
+        photo = replace(photo, pixels=photo.pixels.to(device))
         generator = torch.Generator(device).manual_seed(0)
         pose = torch.zeros(6, device=device, requires_grad=True)
         optimizer = torch.optim.Adam([pose], lr=_RATE, betas=(0.9, 0.99), eps=1e-12)
-        for step in range(STEPS):
+        for step in range(STEPS if len(allowed) else 0):
             optimizer.param_groups[0]["lr"] = 0.5 * _RATE * (1 + math.cos(math.pi * step / STEPS))
-            pixel = allowed[
-                torch.randint(len(allowed), (_RAYS,), generator=generator, device=device)
-            ]
+            chosen = torch.randint(len(allowed), (_RAYS,), generator=generator, device=device)
             with torch.enable_grad():
                 moved = replace(camera, c2w=move(camera.c2w, (basis @ pose)[None], center))
-                y = torch.div(pixel, width, rounding_mode="floor")
-                rays = cast_rays(moved, bounds, torch.zeros_like(pixel), pixel - y * width, y)
-                outputs = self.renderer.render_train(rays, TrainingMode(generator))
-                target = seen[pixel].float() / 255
-                rgb = self._exposed(list(outputs.values())[-1], target, camera.c2w[0])
-                loss = torch.nn.functional.huber_loss(rgb, target, delta=0.1)
-                pose.grad = torch.autograd.grad(loss, pose)[0]
+                loss = self._loss(moved, photo, allowed[chosen], generator)
+                pose.grad = torch.autograd.grad(loss, pose)[0]  # the field takes none
             optimizer.step()
         with torch.no_grad():
             return move(camera.c2w, (basis @ pose)[None], center)[0]
+
+    def _loss(
+        self, camera: Cameras, photo: Photos, pixel: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """How unlike the photo some of its pixels are, seen from the camera."""
+        width = int(photo.widths[0])
+        y = torch.div(pixel, width, rounding_mode="floor")
+        image = torch.zeros_like(pixel)
+        rays = cast_rays(camera, self.scene.bounds, image, pixel - y * width, y)
+        outputs = self.renderer.render_train(rays, TrainingMode(generator))
+        target = photo.pixels[pixel].float() / 255
+        rgb = self._exposed(list(outputs.values())[-1], target, camera.c2w[0])
+        return torch.nn.functional.huber_loss(rgb, target, delta=0.1)
 
     def _allowed(self, photo: Photos) -> Tensor:
         """Pixels that may be looked at."""
