@@ -67,6 +67,7 @@ class NeRFSystem(LightningModule):
         self.spec, self.seed = find_model(self.options.model), self.options.seed
         self.position = 0  # of the training rays' loader
         self.fields: dict[str, Any] = {}
+        self.refinement: CameraRefinement | None = None
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
@@ -101,7 +102,6 @@ class NeRFSystem(LightningModule):
         self.appearance = Appearance.of_scene(
             len(train), options.encode_appearance, spec.exposures and not scene.foreground_only
         )
-        self.refinement = None
         if options.refine_poses:
             assert scene.region is not None
             self.refinement = CameraRefinement.of_scene(
