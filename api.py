@@ -28,8 +28,10 @@ from models import find_model
 from models.appearance.exposure import Appearance
 from models.appearance.nearby import NearbyExposure
 from models.parallel import use_device
+from models.refinement.cameras import CameraRefinement
 from models.rendering.depth import surface_distance
 from models.rendering.image import ImageRenderer
+from models.rendering.renderer import Renderer
 from models.spec import Fields, ModelSpec, SceneInfo
 from opt import TrainOptions, from_checkpoint, from_dict
 from training.checkpoints import Checkpoint, read_checkpoint, write_crop
@@ -68,6 +70,8 @@ class Model:
         device: where it renders.
         whole: `fields` without the scene's crop.
         recipe: constants that the model renders with.
+        training_renderer: what it was trained through, differentiable with respect to rays.
+        poses_refined: the scene's training cameras and its lens were refined (--refine_poses).
     """
 
     scene: Scene
@@ -79,6 +83,8 @@ class Model:
     device: torch.device
     whole: Fields
     recipe: Any
+    training_renderer: Renderer
+    poses_refined: bool
 
     def cropped(self, crop: CropBox | None, for_pictures: bool = False) -> Model:
         """The same scene without what lies outside of a box; None shows all of it.
@@ -196,7 +202,11 @@ def load_model(
     fields = spec.convert(fields, trained, options.config, info, recipe, device)
     renderer = spec.build_renderer(fields, options.config, info, recipe)
     images, exposure = spec.image_renderer(renderer), _exposure(checkpoint, options)
-    model = Model(scene, options, spec, fields, images, exposure, device, fields, recipe)
+    refined = _refined(checkpoint, scene)
+    model = Model(
+        *(scene if refined is None else refined, options, spec, fields, images, exposure, device),
+        *(fields, recipe, renderer, refined is not None),
+    )
     return model if scene.crop is None else model.cropped(scene.crop)
 
 
@@ -208,6 +218,20 @@ def _load_recipe(spec: ModelSpec, values: dict[str, Any]) -> Any:
     if not fits(recipe, type(recipe)):
         raise UserError("the recipe is damaged: a value has another type than it should")
     return recipe
+
+
+def _refined(checkpoint: Checkpoint, scene: Scene) -> Scene | None:
+    """The scene with the cameras that training refined; None where it did not."""
+    state = checkpoint.part("refinement")
+    if not state:
+        return None
+    train = scene.splits["train"]
+    refinement = CameraRefinement(scene.cameras[train])
+    try:
+        refinement.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError("the checkpoint's refined cameras are not those of its photos") from error
+    return replace(scene, cameras=refinement.corrected(scene.cameras, train))
 
 
 def _exposure(checkpoint: Checkpoint, options: TrainOptions) -> NearbyExposure | None:

@@ -17,6 +17,7 @@ import torch
 from api import Model, load_model
 from cli import parse, to_dict, typed_command
 from datasets import load_scene
+from datasets.formats.transforms_of import transforms_of
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from evaluation.album import SHEET, write_album
@@ -28,6 +29,7 @@ from evaluation.flight import (
     rays_per_second,
     write_path,
 )
+from evaluation.held_out import HeldOutFit, fitted_line, moves
 from evaluation.perceptual import Lpips, load_lpips
 from evaluation.protocol import Protocol, describe, measure_split
 from evaluation.store import FrameStore
@@ -68,6 +70,9 @@ def main() -> None:
         if is_main_process():
             write_weights(options, checkpoint)
         return
+    if options.save_poses:
+        save_poses(options, checkpoint)
+        return
     device = choose_device(options)
     launch(options.num_gpus)
     connect_processes()
@@ -94,6 +99,31 @@ def write_weights(options: EvalOptions, checkpoint: Checkpoint) -> None:
     model = load_model(checkpoint, trained, checkpoint.scene, resolve_device(options.accelerator))
     path = Path(str(options.export_weights))
     print(f"{path} ({export_weights(model, checkpoint, path, options.export_mb)})")
+
+
+def save_poses(options: EvalOptions, checkpoint: Checkpoint) -> None:
+    """Write the refined cameras, the held-out ones fitted. Raises UserError where none are."""
+    if not checkpoint.part("refinement"):
+        raise UserError(f"{options.ckpt_path}: not of a train.py --refine_poses")
+    trained = options.over(from_checkpoint(checkpoint.settled_options(), options.ckpt_path))
+    given = load_scene(trained)
+    assert checkpoint.scene is not None
+    given = replace(given, bounds=checkpoint.scene.bounds, region=checkpoint.scene.region)
+    model = load_model(checkpoint, trained, given, choose_device(options))
+    train = set(given.splits["train"])
+    held_out = [i for i, frame in enumerate(given.frames) if frame is not None and i not in train]
+    scene = fit_held_out(model, held_out)
+    path = Path(str(options.save_poses))
+    write_json(path, transforms_of(scene, given.cameras, path))
+    print(f"{path}: {len(train)} refined cameras, {len(held_out)} fitted to their photos")
+    print(f"next: python train.py --dataset_name transforms --root_dir {path.parent} ...")
+
+
+def fit_held_out(model: Model, views: list[int]) -> Scene:
+    """The scene with these cameras fitted to their photos, the field fixed."""
+    right_halves = bool(model.options.encode_appearance)
+    fit = HeldOutFit(model.scene, model.training_renderer, model.exposure, right_halves)
+    return fit.scene_for(views, model.device)
 
 
 def choose_device(options: EvalOptions) -> torch.device:
@@ -245,6 +275,10 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
     if options.img_wh is not None and options.img_wh != tuple(scene.cameras.size[0].tolist()):
         scene = scene.resized(options.img_wh)
         model = replace(model, scene=scene)
+    given = scene
+    if model.poses_refined and split != "train":
+        scene = fit_held_out(model, indices)
+        model = replace(model, scene=scene)
     lpips = load_lpips(model.device) if options.lpips and is_main_process() else None
     views: dict[int, View] = {}
 
@@ -264,6 +298,9 @@ def compare(model: Model, options: EvalOptions, split: str, folder: Path, name: 
         write_depth_units(folder, scene, options)
     rendered = [views[number] for number in range(len(indices))]
     report, photos = measure(model, split, rendered, name, lpips)
+    if scene is not given:
+        report["held_out_cameras_fitted"] = moves(given, scene, indices)
+        print(fitted_line(report["held_out_cameras_fitted"]))
     report["seconds_per_frame"] = round(seconds, 4)
     report["ckpt_path"] = options.ckpt_path
     report["command"] = typed_command()
@@ -313,7 +350,8 @@ def measure(
     """metrics.json of the views, by the protocol of the run; and their photos."""
     scene, options = model.scene, model.options
     photos = scene.photos(scene.splits[split])
-    protocol = Protocol(bool(options.encode_appearance), model.exposure is not None)
+    fitted = model.poses_refined and split != "train"
+    protocol = Protocol(bool(options.encode_appearance), model.exposure is not None, fitted)
     rows = measure_split(scene, split, views, photos, protocol, lpips)
     report = describe(
         *(scene, split, name, views, rows, protocol),

@@ -37,6 +37,10 @@ class FieldConfig:
     exposing them as fits their left half; by default, voxels of a place (not of an object before a
     blank background) are trained so, and held-out views exposed as photos nearby lead to expect"""
 
+    refine_poses: bool = False
+    """correct the photos' poses and their lens while the field is trained, and each held-out
+    camera on its own photo before it is measured (docs/poses.md)"""
+
     loss_type: Literal["mse", "huber"] | None = None
     """loss; by default the model's own (huber for voxels, mse for the others)"""
 
@@ -132,6 +136,9 @@ class EvalOptions:
     export_mb: float = 25.0
     """megabytes of that file, where its pictures stay within 45 dB of the checkpoint's: tables take
     8 bits a value or fewer (4 at least), the rest half precision; 0 writes all as they are"""
+    save_poses: str | None = None
+    """write the cameras that training refined (--refine_poses) to this transforms.json, which
+    train.py reads from the folder that it is in, and stop; held-out ones are fitted first"""
     num_gpus: int = 1
     """GPUs (or CPU processes) that share the views"""
     accelerator: Accelerator = "auto"
@@ -144,6 +151,10 @@ class EvalOptions:
         ):
             require_positive(self, name)
         require(self.export_mb >= 0, "--export_mb must not be negative")
+        require(
+            self.save_poses is None or Path(self.save_poses).name == "transforms.json",
+            f"--save_poses must name a transforms.json in a folder, not {self.save_poses}",
+        )
         require(self.fps <= 120, f"--fps must be at most 120, not {self.fps:g}")
         if self.img_wh is not None:
             require(min(self.img_wh) > 0, f"--img_wh must be positive, not {self.img_wh}")

@@ -22,12 +22,14 @@ from datasets.loaders.depth_rays import DepthRays, DepthSupervision
 from datasets.loaders.ray_loader import RayBatch, RayLoader
 from datasets.loaders.view_loader import ViewBatch, ViewLoader
 from errors import UserError, run_command
+from geometry.cameras import Cameras
 from geometry.rays import Rays
 from losses import LossConfig, loss_terms, total_loss
 from models import find_model
 from models.appearance.exposure import Appearance
 from models.appearance.nearby import NearbyExposure
 from models.parallel import use_device
+from models.refinement.cameras import CameraRefinement
 from models.rendering.image import ImageRenderer
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import LimitedRays, TrainingMode
@@ -65,9 +67,14 @@ class NeRFSystem(LightningModule):
         self.spec, self.seed = find_model(self.options.model), self.options.seed
         self.position = 0  # of the training rays' loader
         self.fields: dict[str, Any] = {}
+        self.refinement: CameraRefinement | None = None
 
     def decode_batch(self, batch: RayBatch | ViewBatch) -> tuple[Rays, Tensor]:
         """The rays of a batch, and the colours (ray, 3) that their pixels show."""
+        refinement = self.refinement
+        if refinement is not None and refinement.active and isinstance(batch, RayBatch):
+            cameras = refinement(self.train_cameras.to(self.device))
+            return batch.seen_by(cameras, self.scene.bounds), batch.rgbs
         return batch.rays, batch.rgbs
 
     def forward(self, rays: Rays) -> RenderOutput:
@@ -95,6 +102,11 @@ class NeRFSystem(LightningModule):
         self.appearance = Appearance.of_scene(
             len(train), options.encode_appearance, spec.exposures and not scene.foreground_only
         )
+        if options.refine_poses:
+            assert scene.region is not None
+            self.refinement = CameraRefinement.of_scene(
+                self.train_cameras, scene.bounds, scene.region
+            )
         self.build_fields()
 
     def build_fields(self) -> None:
@@ -118,9 +130,12 @@ class NeRFSystem(LightningModule):
         groups: list[dict[str, Any]] = []
         if self.appearance is not None:
             groups = self.appearance.parameter_groups(self.options.lr or _EXPOSURE_LR)
+        if self.refinement is not None:
+            groups += self.refinement.parameter_groups()
         if self.spec.grows:
             return growing_optimizer(self.fields["nerf_coarse"], self.options, groups)
-        of_fields = [p for n, p in self.named_parameters() if not n.startswith("appearance.")]
+        of_photos = ("appearance.", "refinement.")
+        of_fields = [p for n, p in self.named_parameters() if not n.startswith(of_photos)]
         fields = {"name": "fields", "params": of_fields}
         optimizer = make_optimizer([fields, *groups], self.options, self.spec.lr)
         steps = len(self.train_dataloader())
@@ -133,8 +148,13 @@ class NeRFSystem(LightningModule):
 
     def ray_loader(self, batch_size: int, **more: Any) -> RayLoader:
         """Rays of random training pixels."""
-        cameras = self.scene.cameras[self.scene.splits["train"]]
-        return RayLoader(self.train_photos, cameras, self.scene.bounds, batch_size, **more)
+        bounds = self.scene.bounds
+        return RayLoader(self.train_photos, self.train_cameras, bounds, batch_size, **more)
+
+    @property
+    def train_cameras(self) -> Cameras:
+        """Of the training photos, as they were given."""
+        return self.scene.cameras[self.scene.splits["train"]]
 
     def train_dataloader(self) -> RayLoader:
         self.train_rays = self.ray_loader(
@@ -151,9 +171,10 @@ class NeRFSystem(LightningModule):
         max_rays = self.options.val_rays
         if max_rays is None:
             max_rays = 4096 if self.device.type == "cpu" else 0
-        return self.validation.loader(
+        self.val_rays = self.validation.loader(
             max_rays, self.device, self.trainer.global_rank, self.trainer.world_size
         )
+        return self.val_rays
 
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
@@ -220,7 +241,7 @@ class NeRFSystem(LightningModule):
         """Of views without a photo, where the training photos have their own unasked."""
         if self.appearance is None or self.options.encode_appearance:
             return None
-        return NearbyExposure(self.scene.cameras[self.scene.splits["train"]], self.appearance)
+        return NearbyExposure(self.train_cameras, self.appearance)
 
     def on_validation_epoch_start(self) -> None:
         self.validation.begin()
@@ -288,7 +309,7 @@ def train(options: TrainOptions) -> str | None:
     processes = max(world_size(), devices)
     run = make_run(
         *(options, system.spec, options.config, to_dict(options), system.train_photos),
-        *(accelerator, devices, processes),
+        *(accelerator, devices, processes, options.refine_poses),
     )
     if resumed is not None and (reached := reached_limit(run, options, resumed)) is not None:
         print(reached)

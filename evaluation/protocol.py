@@ -22,6 +22,10 @@ from .views import View
 PROTOCOL = "PSNR and SSIM of {images}, mean over views; SSIM: 11x11 Gaussian window, sigma 1.5"
 SAVED = "the saved 8-bit images"
 EXPOSED = "exposed as the training photos nearby lead to expect"
+FITTED = (
+    "each camera first fitted to its own photo with the field fixed (training refined poses: "
+    "compare such figures with their like only)"
+)
 RIGHT_HALVES = (
     "8-bit right halves, exposed (a gain and an offset per channel) as fitted on the photo's left "
     "half (NeRF in the Wild; the saved images show the mean appearance)"
@@ -41,17 +45,20 @@ class Protocol:
     Attributes:
         right_halves: of a run with --encode_appearance: exposure is fitted on the left half.
         exposed: the views are exposed as the training photos near them.
+        fitted: of a run with --refine_poses: cameras are fitted to their photos.
     """
 
     right_halves: bool = False
     exposed: bool = False
+    fitted: bool = False
 
     @property
     def images(self) -> str:
         """What is measured, in words."""
+        images = f"{SAVED}, {EXPOSED}" if self.exposed else SAVED
         if self.right_halves:
-            return RIGHT_HALVES
-        return f"{SAVED}, {EXPOSED}" if self.exposed else SAVED
+            images = RIGHT_HALVES
+        return f"{images}, {FITTED}" if self.fitted else images
 
 
 def measure_view(
@@ -148,6 +155,8 @@ def describe(
     if published is not None and not protocol.right_halves:  # another protocol
         if protocol.exposed:
             published["differs"].append(EXPOSED)
+        if protocol.fitted:
+            published["differs"].append(FITTED)
         report["published"] = published
     return report
 

@@ -64,7 +64,8 @@ def _packed(model: Model, checkpoint: Checkpoint, bits: int) -> tuple[bytes, flo
     """The file with so many bits a value of a table, and how alike its pictures are."""
     packed = pack(checkpoint.state_dict, bits)
     again = replace(checkpoint, state_dict=unpack(*packed))
-    shown = load_model(again, model.options, model.scene, model.device)
+    assert checkpoint.scene is not None
+    shown = load_model(again, model.options, checkpoint.scene, model.device)
     renderers = (model.renderer, shown.renderer)
     alike = psnr_between(model.scene, model.device, *renderers, _COMPARED_SIDE)
     return _serialized(exported_content(checkpoint, packed)), alike

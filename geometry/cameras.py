@@ -6,12 +6,15 @@ has its centre at uv = (0.5, 0.5), v grows downwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from geometry.lens import undistort
 
 
 def transform(c2w: Float[Tensor, "*camera rows 4"], x_c: Float[Tensor, "*batch 3"]) -> Tensor:
@@ -135,12 +138,14 @@ class Cameras:
     """A set of pinhole cameras, on one device.
 
     c2w maps camera to world coordinates (a rotation and a translation, in scene units);
-    intrinsics are (fx, fy, cx, cy) in pixels; size is (width, height) in pixels.
+    intrinsics are (fx, fy, cx, cy) in pixels; size is (width, height) in pixels. radial holds the
+    terms k1 and k2 of a lens whose distortion is not undone in the photos; None of an ideal one.
     """
 
     c2w: Float[Tensor, "camera 3 4"]
     intrinsics: Float[Tensor, "camera 4"]
     size: Int[Tensor, "camera 2"]
+    radial: Float[Tensor, "camera 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.c2w)
@@ -149,10 +154,18 @@ class Cameras:
         """Some of the cameras; of one index, a set of one."""
         if isinstance(indices, int):
             indices = [indices]
-        return Cameras(self.c2w[indices], self.intrinsics[indices], self.size[indices])
+        return self._map(lambda values: values[indices])
 
     def to(self, device: torch.device | str) -> Cameras:
-        return Cameras(self.c2w.to(device), self.intrinsics.to(device), self.size.to(device))
+        return self._map(lambda values: values.to(device))
+
+    def detach(self) -> Cameras:
+        """The same cameras, as constants."""
+        return self._map(Tensor.detach)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Cameras:
+        radial = None if self.radial is None else change(self.radial)
+        return Cameras(change(self.c2w), change(self.intrinsics), change(self.size), radial)
 
     def rays(
         self,
@@ -162,7 +175,11 @@ class Cameras:
     ) -> tuple[Float[Tensor, "ray 3"], Float[Tensor, "ray 3"]]:
         """World rays through the centres of pixels (x, y) of the cameras `image`."""
         uv = torch.stack([x, y], dim=-1).to(self.c2w.dtype) + 0.5
-        return pixel_to_ray(self.intrinsics[image], self.c2w[image], uv)
+        K, c2w = self.intrinsics[image], self.c2w[image]
+        if self.radial is None:
+            return pixel_to_ray(K, c2w, uv)
+        seen = (uv - K[:, 2:]) / K[:, :2]
+        return pixel_to_ray(K, c2w, K[:, 2:] + K[:, :2] * undistort(seen, self.radial[image]))
 
     def resized(self, width: int, height: int) -> Cameras:
         """The same cameras with images of width x height pixels."""

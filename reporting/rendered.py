@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from api import load
 from datasets import load_scene
+from evaluation.held_out import HeldOutFit
 from evaluation.protocol import Protocol, mean_of, measure_view
 from evaluation.views import render_view
 from reporting.events import Picture
@@ -69,8 +70,13 @@ def _render(label: str, path: Path, count: int, bar: tqdm) -> Rendered:
     count = min(count, len(split))
     views = [split[(2 * i + 1) * len(split) // (2 * count)] for i in range(count)]  # evenly spread
     photos = scene.photos(views)
+    right_halves = bool(model.options.encode_appearance)
+    protocol = Protocol(right_halves, model.exposure is not None, model.poses_refined)
+    if model.poses_refined:
+        scene = replace(scene, cameras=model.scene.cameras)
+        fit = HeldOutFit(scene, model.training_renderer, model.exposure, right_halves)
+        scene = fit.scene_for(views, model.device)
     cameras = scene.cameras.to(model.device)
-    protocol = Protocol(bool(model.options.encode_appearance), model.exposure is not None)
     images, rows, seconds = [], [], 0.0
     for number, index in enumerate(views):
         view = render_view(model.renderer, model.exposure, scene, cameras, index)

@@ -45,7 +45,7 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
         right_half: views are measured on their right halves (--encode_appearance).
     """
     step = run.trainer.global_step
-    protocol = Protocol(right_half, system.exposure is not None)
+    protocol = Protocol(right_half, system.exposure is not None, system.refinement is not None)
     seconds = max(_VALIDATE_SECONDS, _VALIDATE_SHARE * run.clock.seconds)
     result = validate_whole(system, protocol, seconds)
     run.record.add(
@@ -61,8 +61,9 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
         photo = system.scene.photos([system.scene.splits["val"][0]]).image(0).numpy()
         stack = compare_view(result.first.image, result.first.depth, photo)
         log_images(system.logger, step, stack)
+    fitted = ", each from its camera as fitted to its photo" if protocol.fitted else ""
     print(
-        f"{step} steps in {run.clock.seconds:.0f} s, {result}; "
+        f"{step} steps in {run.clock.seconds:.0f} s, {result}{fitted}; "
         f"next: python eval.py --ckpt_path {run.keep_last.path}, "
         f"or look around: python view.py --ckpt_path {run.keep_last.path}"
     )

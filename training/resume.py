@@ -16,7 +16,7 @@ from training.trainer import Run
 
 _MISFIT = re.compile(r"size mismatch for ([\w.]+)")
 # Weights that belong to the photos that a field was trained on.
-_OF_PHOTOS = ("appearance.",)
+_OF_PHOTOS = ("appearance.", "refinement.")
 
 
 def start_from(system: nn.Module, config: RunConfig, scene: Scene) -> Progress | None:

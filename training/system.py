@@ -11,11 +11,14 @@ from torch import Tensor
 
 from datasets.loaders.depth_rays import DepthSupervision
 from datasets.loaders.ray_loader import RayLoader
+from datasets.loaders.view_loader import ViewLoader
 from datasets.photos import Photos
 from datasets.scene import Scene
+from geometry.cameras import Cameras
 from geometry.rays import Rays
 from models.appearance.exposure import Appearance
 from models.appearance.nearby import NearbyExposure
+from models.refinement.cameras import CameraRefinement
 from models.rendering.output import RenderOutput
 from models.rendering.renderer import Renderer
 from models.spec import ModelSpec
@@ -33,8 +36,10 @@ class RadianceSystem(Protocol):
         train_photos: of the training views.
         validation: the views that are looked at during training.
         train_rays: the loader of training rays.
+        val_rays: the loader of the validation's views.
         depth: supervision by sparse points, where the model takes it and points are known.
         appearance: the training photos' exposures, where there are any.
+        refinement: of the training photos' cameras, where it is wanted.
         seed: of everything that is random.
         position: training rays that all processes have seen, over all passes.
     """
@@ -46,8 +51,10 @@ class RadianceSystem(Protocol):
     train_photos: Photos
     validation: Validation
     train_rays: RayLoader
+    val_rays: ViewLoader
     depth: DepthSupervision | None
     appearance: Appearance | None
+    refinement: CameraRefinement | None
     seed: int
     position: int
 
@@ -62,6 +69,9 @@ class RadianceSystem(Protocol):
 
     @property
     def exposure(self) -> NearbyExposure | None: ...
+
+    @property
+    def train_cameras(self) -> Cameras: ...
 
     def __call__(self, rays: Rays) -> RenderOutput: ...
 

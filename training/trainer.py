@@ -23,6 +23,7 @@ from .callbacks.keep_last import KeepLast
 from .callbacks.photo_errors import PhotoErrors
 from .callbacks.progress import TrainingProgress
 from .callbacks.record import RunRecord
+from .callbacks.refining import Refining
 from .callbacks.snapshots import Snapshots
 from .checkpoint_files import SharedCheckpoints
 from .config import RunConfig
@@ -51,6 +52,7 @@ def make_run(
     accelerator: str,
     devices: int,
     processes: int,
+    refine_poses: bool,
 ) -> Run:
     """Set up a Trainer as the options say.
 
@@ -60,6 +62,7 @@ def make_run(
         photos: to train on.
         accelerator, devices: Lightning's names, on this machine.
         processes: on all machines together.
+        refine_poses: of a system with a refinement.
     """
     folder = Path("ckpts") / config.exp_name
     limited = config.max_steps is not None or config.max_time is not None
@@ -77,6 +80,7 @@ def make_run(
     callbacks: list[Callback] = [
         clock,
         *([growing] if spec.grows else []),
+        *([Refining(clock)] if refine_poses else []),
         ModelHooks(growing.lr_scale),
         errors,
         guard,

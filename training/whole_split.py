@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from evaluation.held_out import HeldOutFit
 from evaluation.protocol import Protocol, mean_of, measure_view
 from evaluation.views import View, render_view
 
@@ -41,7 +42,13 @@ def validate_whole(system: RadianceSystem, protocol: Protocol, seconds: float) -
         seconds: after which no further view is begun. One view at least is measured.
     """
     scene = system.scene
-    cameras = scene.cameras.to(system.device)
+    fit = None
+    if system.refinement is not None:
+        cameras = system.refinement.corrected(
+            scene.cameras.to(system.device), scene.splits["train"]
+        )
+        scene = replace(scene, cameras=cameras.to("cpu"))
+        fit = HeldOutFit(scene, system.renderer, system.exposure, protocol.right_halves)
     render = system.spec.image_renderer(system.renderer)
     views = scene.splits["val"]
     # In an order in which any number of first ones is spread over the split.
@@ -55,7 +62,10 @@ def validate_whole(system: RadianceSystem, protocol: Protocol, seconds: float) -
             break
         if begin + rank() < len(order):
             number = order[begin + rank()]
-            view = render_view(render, system.exposure, scene, cameras, views[number])
+            index = views[number]
+            seen = scene if fit is None else fit.scene_for([index], system.device)
+            cameras = seen.cameras.to(system.device)
+            view = render_view(render, system.exposure, seen, cameras, index)
             photos = scene.photos([views[number]])
             mask = photos.mask(0)
             row = measure_view(

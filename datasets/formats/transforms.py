@@ -29,8 +29,8 @@ from errors import UserError
 from geometry.poses import Poses, average_pose, check_poses, focus_point
 
 # Names of the distortion's terms in OpenCV's order.
-_DISTORTION = ("k1", "k2", "p1", "p2", "k3")
-_FISHEYE = ("k1", "k2", "k3", "k4")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3")
+FISHEYE = ("k1", "k2", "k3", "k4")
 _MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
 
@@ -75,7 +75,7 @@ def load_transforms(config: SceneConfig) -> Scene:
         poses,
         [view.frame for view in views],
         [view.intrinsics for view in views],
-        _splits(meta, names, config, path),
+        _splits(meta, names, [str(frame["file_path"]) for frame in frames], config, path),
         depth_range=None,
         nearest=_nearest(poses, config, path),
         near_plane_share=1.0,
@@ -169,7 +169,7 @@ def _read_view(
         raise UserError(
             f"{path}: camera_model {model} is not supported; undistort the photos first"
         )
-    terms = _FISHEYE if fisheye else _DISTORTION
+    terms = FISHEYE if fisheye else DISTORTION
     coefficients = [number_of(own, key, where, 0.0) for key in terms]
     if fisheye or any(coefficients):
         lens, intrinsics = undistorting(intrinsics, coefficients, size, fisheye, where)
@@ -191,10 +191,15 @@ def _read_view(
 
 
 def _splits(
-    meta: dict[str, Any], names: list[str], config: SceneConfig, path: Path
+    meta: dict[str, Any], names: list[str], paths: list[str], config: SceneConfig, path: Path
 ) -> dict[str, list[int]]:
-    """The file's own lists of names where it has them (nerfstudio), else every Nth held out."""
+    """The file's own lists of names where it has them (nerfstudio), else every Nth held out.
+
+    Args:
+        names, paths: of the photos, as they were found and as the file has them.
+    """
     index = {name: i for i, name in enumerate(names)}
+    index |= {Path(name).as_posix(): i for i, name in enumerate(paths)}
     listed: dict[str, list[int]] = {}
     for split in ("train", "val", "test"):
         of_split = meta.get(f"{split}_filenames") or []

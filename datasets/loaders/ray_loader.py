@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from datasets.loaders.shuffle import Shuffle
@@ -23,20 +23,27 @@ class RayBatch:
     """Rays and the colours that their pixels show, in [0, 1].
 
     alpha is the opacity of the pixels, where it is known; colours are before the scene's
-    background. `end` is the loader's position after this batch.
+    background. pixels are their columns x and rows y. `end` is the loader's position after this
+    batch.
     weight: of this batch's mean in the mean over the batches of all processes in the same step;
     1 where these have as many rays.
     """
 
     rays: Rays
     rgbs: Float[Tensor, "ray 3"]
+    pixels: Int[Tensor, "ray 2"]
     alpha: Float[Tensor, "ray"] | None = None
     end: int = 0
     weight: float = 1.0
 
     def to(self, device: torch.device | str) -> RayBatch:
         alpha = None if self.alpha is None else self.alpha.to(device)
-        return RayBatch(self.rays.to(device), self.rgbs.to(device), alpha, self.end, self.weight)
+        rgbs, pixels = self.rgbs.to(device), self.pixels.to(device)
+        return RayBatch(self.rays.to(device), rgbs, pixels, alpha, self.end, self.weight)
+
+    def seen_by(self, cameras: Cameras, bounds: Bounds) -> Rays:
+        """The rays through the same pixels of other cameras."""
+        return cast_rays(cameras, bounds, self.rays.camera_indices, *self.pixels.unbind(1))
 
     def over(self, background: Float[Tensor, "ray 3"], instead_of: float) -> Float[Tensor, "ray 3"]:
         """The colours before another background, where the opacity of the pixels is known.
@@ -134,7 +141,7 @@ class RayLoader:
             if rest < stride and not self.endless:
                 own = int(inside[-size:].sum())
                 sizes[-1], weights[-1] = max(1, own), own * self.world_size / rest
-            rays, rgbs, alpha = self._cast(shuffle(place[: sum(sizes)] % self.pixel_count))
+            rays, rgbs, pixels, alpha = self._cast(shuffle(place[: sum(sizes)] % self.pixel_count))
             first = 0
             for length, weight in zip(sizes, weights, strict=True):
                 if self.batch_size != size:
@@ -144,17 +151,17 @@ class RayLoader:
                 part = slice(first, first + length)
                 first += length
                 opacity = None if alpha is None else alpha[part]
-                yield RayBatch(rays[part], rgbs[part], opacity, self.position, weight)
+                yield RayBatch(rays[part], rgbs[part], pixels[part], opacity, self.position, weight)
 
     def draw(self, count: int, generator: torch.Generator) -> Rays:
         """Rays of random training pixels, with replacement."""
         index = torch.randint(self.pixel_count, (count,), generator=generator, device=self.device)
         return self._cast(index)[0]
 
-    def _cast(self, index: Tensor) -> tuple[Rays, Tensor, Tensor | None]:
+    def _cast(self, index: Tensor) -> tuple[Rays, Tensor, Tensor, Tensor | None]:
         if self.allowed is not None:
             index = self.allowed[index]
         image, x, y = locate(index, self.offsets, self.widths)
         rays = cast_rays(self.cameras, self.bounds, image, x, y)
         alpha = None if self.alpha is None else self.alpha[index].float().div_(255)
-        return rays, self.pixels[index].float().div_(255), alpha
+        return rays, self.pixels[index].float().div_(255), torch.stack([x, y], dim=1), alpha

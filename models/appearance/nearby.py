@@ -34,13 +34,17 @@ class NearbyExposure:
     photos: Cameras
     appearance: Appearance
 
-    @torch.no_grad()
     def __call__(
         self, picture: RenderOutput, c2w: Float[Tensor, "3 4"], background: float
     ) -> RenderOutput:
-        """The picture that a camera there has rendered, exposed; background: of the scene."""
+        """The picture that a camera there has rendered, exposed; background: of the scene.
+
+        Differentiable with respect to the picture alone.
+        """
         log_gain, offset = (
-            expected(of_photos.cpu(), self.photos.c2w.cpu(), c2w[None].cpu()).to(picture.rgb)
+            expected(of_photos.detach().cpu(), self.photos.c2w.cpu(), c2w[None].detach().cpu()).to(
+                picture.rgb
+            )
             for of_photos in self.appearance.centred()
         )
         rgb = expose(picture.rgb, picture.opacity, background, log_gain.exp(), offset)

@@ -52,5 +52,6 @@ SPEC = point_model(
     grows=True,
     adapts_batch=lambda config: config.sampler == "occupancy",
     random_background=True,
-    unused_options=OPTIMIZER_OPTIONS | {"noise_std", "compile"},
+    # Its tables' interpolation has no gradient with respect to places.
+    unused_options=OPTIMIZER_OPTIONS | {"noise_std", "compile", "refine_poses"},
 )

@@ -19,7 +19,7 @@ from models.rendering.output import RenderOutput
 
 from .grid import VoxelGrid
 from .growth import first_grid, next_grid, visible_cells
-from .integral.autograd import ALL_RAYS, IntegrateVoxels, MarchConfig
+from .integral.autograd import ALL_RAYS, MarchConfig, integrate_voxels
 from .integral.kernels import DENSITY_SHIFT
 from .integral.march import render_rays
 from .recipe import Recipe, recipe_for
@@ -113,14 +113,14 @@ class VoxelField(nn.Module):
                 n_colored=n_colored,
                 distortion=recipe.distortion > 0,
             )
-            feature, opacity, depth, distortion, n_samples = IntegrateVoxels.apply(
+            feature, opacity, depth, distortion, n_samples = integrate_voxels(
                 *tables, self.grid, rays, config
             )
             if recipe.distortion > 0:
                 extras["distortion"] = distortion
         rgb = self.shader(feature, opacity, rays.viewdirs)
         rgb = rgb + (1 - opacity[:, None]) * background
-        return RenderOutput(rgb, depth, opacity, extras, int(n_samples))
+        return RenderOutput(rgb, depth, opacity, extras, n_samples)
 
     def density(self, x: Float[Tensor, "*batch 3"]) -> tuple[Tensor, Tensor]:
         """Density before its activation, and the feature; empty cells have neither."""

@@ -23,7 +23,8 @@ def model_of(field: VoxelField, kind: str) -> Model:
     fields = {"nerf_coarse": field}
     device = torch.device("cpu")
     spec, recipe = find_model("voxels"), field.recipe
-    return Model(scene, options, spec, fields, images, None, device, fields, recipe)
+    whole = (fields, recipe, renderer, False)
+    return Model(scene, options, spec, fields, images, None, device, *whole)
 
 
 def test_a_baked_field_shows_what_it_learned_from():

@@ -19,7 +19,7 @@ from models.grids.lattice import Lattice
 from models.tensorf.field import TensoRF
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
-from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
+from models.voxels.integral.autograd import MarchConfig, integrate_voxels
 from models.voxels.integral.march import render_rays
 from models.voxels.regularisation import TotalVariation
 from tests.helpers.models import SMALL_NERF, build, options_of, training_mode
@@ -69,7 +69,7 @@ def test_voxels_are_rendered_alike(gpu, name, training):
                 limits=RayLimits(limits.t.to(device), limits.cells.to(device)),
                 n_colored=30,
             )
-        render: Any = IntegrateVoxels.apply if training else render_rays
+        render: Any = integrate_voxels if training else render_rays
         out = render(*mine, grid_on(device, grid), rays.to(device), config)
         got = list(out[:3])
         if training:
@@ -85,7 +85,7 @@ def test_what_is_random_on_a_gpu_is_right_on_average(gpu):
     grid = grid_on(gpu, grid)
     density, features = (t.to(gpu).requires_grad_() for t in some_tables(grid, channels=3))
     fixed = torch.full((8, len(rays)), 0.3, device=gpu)
-    exact = IntegrateVoxels.apply(density, features, grid, rays, MarchConfig(fixed, exact=True))
+    exact = integrate_voxels(density, features, grid, rays, MarchConfig(fixed, exact=True))
     wanted = [
         g.to_dense() if g.is_sparse else g
         for g in torch.autograd.grad(exact[0].sum(), (density, features))
@@ -95,7 +95,7 @@ def test_what_is_random_on_a_gpu_is_right_on_average(gpu):
         generator = torch.Generator(gpu).manual_seed(seed)
         uniform = torch.rand(8, len(rays), generator=generator, device=gpu)
         uniform[0] = 0.3
-        out = IntegrateVoxels.apply(density, features, grid, rays, MarchConfig(uniform))
+        out = integrate_voxels(density, features, grid, rays, MarchConfig(uniform))
         grads = torch.autograd.grad(out[0].sum(), (density, features))
         for sum_, grad in zip(total, grads, strict=True):
             sum_ += (grad.to_dense() if grad.is_sparse else grad) / rounds

@@ -15,6 +15,7 @@ from models.parallel import parallel, split_for_device
 from models.voxels.grid import VoxelGrid
 
 from .kernels import GridTables, RayIntegral, integrate_rays, integrate_rays_backward
+from .positions import position_gradient, ray_gradients
 
 # Below this weight a sample is kept at random in training.
 ROULETTE = 0.02
@@ -81,33 +82,51 @@ def integrate(
     return RayIntegral(*integral)  # TorchScript has a type of its own for it
 
 
-class IntegrateVoxels(torch.autograd.Function):
-    """(density, features) -> feature, opacity, depth and distortion of each ray; and how many
-    samples they took.
+def integrate_voxels(
+    density: Tensor, features: Tensor, grid: VoxelGrid, rays: Rays, config: MarchConfig
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Feature, opacity, depth and distortion of each ray; and how many samples they took.
 
-    Of a training step, with its random numbers; depth takes no gradient.
+    Of a training step, with its random numbers. The tables take gradients, and the rays' origins
+    and directions where they require them; depth gives none.
     """
+    # Of all rays at once: its operations are so short that threads would wait for one another.
+    grid_rays = grid.lattice.grid_rays(rays, config.limits)
+    moving = (grid_rays.origins, grid_rays.directions)
+    fixed = GridRays(*(values.detach() for values in grid_rays))
+    result: tuple[Tensor, ...] = IntegrateVoxels.apply(
+        density, features, *moving, grid, fixed, config
+    )
+    feature, opacity, depth, distortion, n_samples = result
+    return feature, opacity, depth, distortion, int(n_samples)
+
+
+class IntegrateVoxels(torch.autograd.Function):
+    """`integrate_voxels`, with the rays in grid coordinates."""
 
     @staticmethod
     def forward(
         ctx: Any,
         density: Tensor,
         features: Tensor,
+        origins: Tensor,
+        directions: Tensor,
         grid: VoxelGrid,
-        rays: Rays,
+        grid_rays: GridRays,
         config: MarchConfig,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         assert config.uniform is not None
         assert config.step == 1
-        slices = split_for_device(len(rays), density.device)
-        # Of all rays at once: its operations are so short that threads would wait for one another.
-        grid_rays = grid.lattice.grid_rays(rays, config.limits)
+        slices = split_for_device(len(grid_rays.start), density.device)
         parts = parallel(
             lambda s: integrate(grid, density, features, select_rays(grid_rays, s), config[s]),
             slices,
         )
         ctx.parts = [(p, config.uniform[:, s], s) for p, s in zip(parts, slices, strict=True)]
         ctx.shape, ctx.exact = features.shape, config.exact
+        if any(ctx.needs_input_grad[2:4]):
+            ctx.save_for_backward(density, features)
+            ctx.coarse_offset, ctx.grid_rays = grid.coarse_offset, grid_rays
         n_samples = torch.tensor(sum(len(part.ray) for part in parts))
         ctx.mark_non_differentiable(n_samples)
         return (
@@ -128,10 +147,31 @@ class IntegrateVoxels(torch.autograd.Function):
             ),
             ctx.parts,
         )
+        of_rays: tuple[Tensor | None, Tensor | None] = (None, None)
+        if any(ctx.needs_input_grad[2:4]):
+            of_rays = _gradients_of_rays(ctx, [part[3:] for part in done])
         density = done[0][0]
         for other in done[1:]:
             density.add_(other[0])
         touched = torch.cat([part[1] for part in done])
         values = torch.cat([part[2] for part in done])
         features = torch.sparse_coo_tensor(touched[None], values, ctx.shape, check_invariants=False)
-        return density[:, None], features, None, None, None
+        return density[:, None], features, *of_rays, None, None, None
+
+
+def _gradients_of_rays(ctx: Any, of_samples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Of the rays' origins and directions (3, ray), from those of the samples of each part."""
+    density, features = ctx.saved_tensors
+
+    def of_part(part: tuple[Any, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        (integral, _, some), (grad_raw, grad_feature) = part
+        grad_place = position_gradient(
+            integral, density, features, ctx.coarse_offset, grad_raw, grad_feature
+        )
+        rays = select_rays(ctx.grid_rays, some)
+        gradients: tuple[Tensor, Tensor] = ray_gradients(rays, integral.ray, integral.s, grad_place)
+        return gradients
+
+    done = parallel(of_part, list(zip(ctx.parts, of_samples, strict=True)))
+    origins, directions = zip(*done, strict=True)
+    return torch.cat(origins, dim=1), torch.cat(directions, dim=1)

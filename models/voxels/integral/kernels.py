@@ -57,6 +57,7 @@ class RayIntegral(NamedTuple):
     Attributes:
         feature, opacity, depth: (ray, channel), (ray,), (ray,).
         ray, starts: the samples' rays, and the rays' first samples.
+        s: (sample,) places on the rays; within: (3, sample) places in the cells.
         cell, weight, raw: (sample,) number of the cell; weight in the ray's colour; density before
             its activation.
         transmittance: (sample,) light that is left behind the sample.
@@ -75,6 +76,8 @@ class RayIntegral(NamedTuple):
     depth: Tensor
     ray: Tensor
     starts: Tensor
+    s: Tensor
+    within: Tensor
     cell: Tensor
     weight: Tensor
     raw: Tensor
@@ -266,7 +269,7 @@ def integrate_rays(
     if unit > 0:
         value, distortion_grad = distortion(weight, s * unit, step * unit, ray, starts)
     return RayIntegral(
-        feature, opacity, depth, ray, starts, cell, weight, raw, transmittance,
+        feature, opacity, depth, ray, starts, s, within, cell, weight, raw, transmittance,
         rows, weights, visible, visible_weight, visible_feature, visible_place,
         density_grad_scale, value, distortion_grad,
     )  # fmt: skip
@@ -281,8 +284,9 @@ def integrate_rays_backward(
     grad_distortion: Tensor,
     size: int,
     one_corner: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the density table (row,), and of touched rows of the feature table.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of the density table (row,), and of touched rows of the feature table; of the
+    samples' densities before their activation (sample,), and of visible features.
 
     With L the loss, w the weights and T the light that passes a sample: a change of the thickness
     at a sample moves its own weight by T, and takes light from all behind it:
@@ -328,7 +332,7 @@ def integrate_rays_backward(
         corner = far[:, 0] * 4 + far[:, 1] * 2 + far[:, 2]
         corner[1].add_(8)
         touched = rows.gather(1, corner.t()).t().reshape(-1)
-        return grad_density, touched.long(), grad_feature_of.repeat(2, 1)
+        return grad_density, touched.long(), grad_feature_of.repeat(2, 1), grad_raw, grad_feature_of
     weights = integral.weights.index_select(0, visible)
     values = grad_feature_of[:, None] * weights[:, :, None]
-    return grad_density, rows.view(-1).long(), values.flatten(0, 1)
+    return grad_density, rows.view(-1).long(), values.flatten(0, 1), grad_raw, grad_feature_of

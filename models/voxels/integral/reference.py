@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from geometry.contraction import contract
 from geometry.rays import Rays
 from models.grids.samples import RaySamples
+from models.grids.traversal import GridRays
 from models.rendering.compositing import render_weight_from_density
 from models.rendering.packed import accumulate_along_rays
 from models.voxels.grid import VoxelGrid
@@ -24,8 +28,11 @@ def integrate_reference(
     jitter: Float[Tensor, "ray"] | None = None,
     step: float = 1.0,
     noise: Float[Tensor, "number"] | None = None,
+    samples: RaySamples | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Feature (ray, channel), opacity (ray,), depth and distortion of rays: IntegrateVoxels.
+    """Feature (ray, channel), opacity (ray,), depth and distortion of rays: integrate_voxels.
+
+    Differentiable with respect to the tables and to the rays' origins and directions.
 
     1. Samples `step` cells apart, in occupied cells.
     2. Density and feature at each, from the eight corners of its cell on every lattice; the noise
@@ -33,8 +40,15 @@ def integrate_reference(
     3. Weights w_i = T_i (1 - exp(-sigma_i step)), density being that of a cell (NeRF, equation 3).
     4. Sums of w_i times feature, 1 and t_i.
     5. Distortion (mip-NeRF 360, equation 15), of places in sides of the region.
+
+    Args:
+        samples: by default those of the rays; others keep their places on rays that are moved.
     """
-    samples = grid.sample(grid.lattice.grid_rays(rays), jitter, step)
+    grid_rays = grid.lattice.grid_rays(rays)
+    if samples is None:
+        with torch.no_grad():
+            samples = grid.sample(grid_rays, jitter, step)
+    samples = replace(samples, within=moved(grid, grid_rays, samples))
     raw = interpolate(grid, density, samples).squeeze(1) + DENSITY_SHIFT
     if noise is not None:
         raw = raw + noise[torch.arange(len(raw), device=raw.device) % len(noise)]
@@ -58,6 +72,23 @@ def integrate_reference(
         of_ray(weights * samples.t),
         of_ray(distortion),
     )
+
+
+def moved(grid: VoxelGrid, grid_rays: GridRays, samples: RaySamples) -> Float[Tensor, "3 sample"]:
+    """Where samples lie in their cells, as a function of the rays' origins and directions.
+
+    Samples keep their distance s (or t, where the region is unbounded) along the ray.
+    """
+    origins, directions = (
+        values[:, samples.ray_indices] for values in (grid_rays.origins, grid_rays.directions)
+    )
+    if not grid.lattice.region.unbounded:
+        place = origins + directions * samples.s
+    else:
+        x = origins + directions * (samples.t * grid_rays.speed[samples.ray_indices])
+        low, edge = grid_rays.low.view(3, 1), grid_rays.edge.view(3, 1)
+        place = (contract(x.t()).t() / 2 - low) / edge
+    return place - grid.indices()[samples.cell.long()].t()
 
 
 def _rows(values: Float[Tensor, "sample"], samples: RaySamples) -> Float[Tensor, "ray longest"]:

@@ -10,7 +10,7 @@ import torch
 from geometry.region import Region
 from models.voxels.field import VoxelField
 from models.voxels.growth import first_grid
-from models.voxels.integral.autograd import IntegrateVoxels, MarchConfig
+from models.voxels.integral.autograd import MarchConfig, integrate_voxels
 from models.voxels.integral.kernels import distortion
 from models.voxels.regularisation import Decay, TotalVariation
 from models.voxels.renderer import VoxelRenderer
@@ -61,7 +61,7 @@ def test_the_gradient_of_density_fades_with_the_square_of_a_small_distance():
     uniform = torch.rand(8, len(rays), generator=torch.Generator().manual_seed(1))
 
     def gradient(scaling: float) -> torch.Tensor:
-        out = IntegrateVoxels.apply(
+        out = integrate_voxels(
             density,
             features,
             grid,

@@ -1,0 +1,1 @@
+"""Cameras that are refined while a field is trained."""
