@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from writing.files import replacing
 
 
 class SharedCheckpoints(TorchCheckpointIO):
@@ -27,8 +30,9 @@ class SharedCheckpoints(TorchCheckpointIO):
         self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         path = Path(path)
-        with _replacing(path) as temporary:
-            super().save_checkpoint(dict(checkpoint), temporary, storage_options)
+        with replacing(path) as temporary:
+            # Not Lightning's own, which writes to the system's folder for such files first.
+            torch.save(dict(checkpoint), temporary)
         self._steps[path] = checkpoint["global_step"]
         for name in self._twins(path):
             _link(path, name)
@@ -51,18 +55,5 @@ class SharedCheckpoints(TorchCheckpointIO):
 
 def _link(path: Path, name: Path) -> None:
     """Make `name` a hard link to `path`, at no moment absent."""
-    with contextlib.suppress(OSError), _replacing(name) as temporary:
+    with contextlib.suppress(OSError), replacing(name) as temporary:
         os.link(path, temporary)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """As writing.files.replacing, under one name: what a killed run leaves is written over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.unlink(missing_ok=True)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -54,20 +54,22 @@ def run_ffmpeg(
         reader = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            for number, frame in enumerate(itertools.chain([first], rest)):
-                if frame.shape != first.shape:
-                    sizes = f"{frame.shape[1]}x{frame.shape[0]}, the first {width}x{height}"
-                    raise UserError(f"{goal}: frame {number} is {sizes}; all must have one size")
-                process.stdin.write(np.ascontiguousarray(frame).data)
-            process.stdin.close()
-        except (BrokenPipeError, ConnectionError):
-            pass  # ffmpeg has ended: its own words say why
+            # A pipe that breaks: ffmpeg has ended, and its own words say why.
+            with contextlib.suppress(BrokenPipeError, ConnectionError):
+                for number, frame in enumerate(itertools.chain([first], rest)):
+                    if frame.shape != first.shape:
+                        sizes = f"{frame.shape[1]}x{frame.shape[0]}, the first {width}x{height}"
+                        message = f"{goal}: frame {number} is {sizes}; all must have one size"
+                        raise UserError(message)
+                    process.stdin.write(np.ascontiguousarray(frame).data)
+                process.stdin.close()
+            close_quietly(process)
+            process.wait()
         except BaseException:
             process.kill()
             raise
         finally:
             close_quietly(process)
-        process.wait()
         reader.join()
     if process.returncode != 0:
         raise failure(lines, process.returncode, goal)

@@ -19,7 +19,7 @@ from cli import typed_command
 from training.callbacks.clock import TrainingClock
 from training.callbacks.keep_last import KeepLast
 from training.system import system_of
-from writing.files import replacing, write_json, write_png
+from writing.files import remove_unfinished, replacing, write_json, write_png
 
 RUN, SCENE, PHOTOS, CAPTURE = (
     "run.json",
@@ -56,6 +56,8 @@ class RunRecord(Callback):
         self.folder = log_folder(trainer)
         if self.folder is None:
             return
+        for former in self.folder.parent.glob("version_*"):  # of runs that were killed
+            remove_unfinished(former)
         system = system_of(pl_module)
         scene = system.scene
         device = pl_module.device
