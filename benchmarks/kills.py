@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.record import Recorder, RecordOptions, single
+from benchmarks.record import Recorder, RecordOptions, Value, single
 from benchmarks.support.results import Differences, same_files, same_scene, same_weights
 from cli import parse
 from datasets.demo.scene import write_demo_scene
@@ -124,7 +124,8 @@ class Outcome:
 def main() -> None:
     options = parse(Options)
     recorder = Recorder(options.record)
-    values, faults = [], []
+    values: list[Value] = []
+    faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kills") as place:
         for name in options.jobs:
             if name == "prepare" and not options.photos:

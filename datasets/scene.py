@@ -39,6 +39,9 @@ _LAYOUT = {
     "up": [float],
 }
 
+# What values raise that are not as they should be.
+_DAMAGED = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -127,7 +130,7 @@ class Scene:
             scene = _from_dict(values)
             if not scene.is_finite():
                 raise ValueError("numbers that are not finite")
-        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        except _DAMAGED as error:
             raise UserError(f"the description of the scene is damaged ({error!r})") from error
         return scene
 
@@ -177,7 +180,7 @@ def _from_dict(values: Any) -> Scene:
     to_input, region = values["to_input"], values.get("region")
     x, y, z = values["up"]
     return Scene(
-        name=values["name"],
+        name=_plain(values["name"]),
         cameras=cameras,
         frames=(None,) * len(cameras),
         splits=values["splits"],
@@ -188,6 +191,12 @@ def _from_dict(values: Any) -> Scene:
         to_input=None if to_input is None else matrix(to_input, [(4, 4)], "to_input"),
         up=(x, y, z),
     )
+
+
+def _plain(name: str) -> str:
+    """A name from a file as one that leads to no other folder, and can be printed."""
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name[:100])
+    return name.strip(" .") or "scene"
 
 
 def scene_name(root: Path) -> str:
