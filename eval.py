@@ -7,6 +7,9 @@ frames, an MP4 and a GIF of them and of their depth, path.json and path.png.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ from writing.files import is_unfinished
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["train", "eval", "prepare"])
 _LONGEST = 600.0  # seconds that a command may take
-_WAIT = 0.5  # seconds that a kill waits for a file to be written
+_WAIT = 3.0  # seconds that a kill waits for a file to be written
 _SCENE = "--dataset_name blender --root_dir scene --accelerator cpu"
 _TRAIN = f"{_SCENE} --exp_name run --val_rays 64 --save_top_k 2"
 _EVAL = f"{_SCENE} --ckpt_path given/last.ckpt --out_dir results --save_depth"
@@ -208,7 +208,7 @@ def _run(job: Job, folder: Path, moment: float, wait: bool) -> tuple[bool, bool]
     process.join(moment)
     deadline = time.monotonic() + (_WAIT if wait else 0)
     while process.is_alive() and time.monotonic() < deadline and not _writes(folder, job):
-        time.sleep(0.0005)
+        pass
     was_writing = _writes(folder, job)
     process.kill()
     process.join()

@@ -29,7 +29,7 @@ class SharedCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        path = Path(path)
+        path = Path(path).absolute()
         with replacing(path) as temporary:
             # Not Lightning's own, which writes to the system's folder for such files first.
             torch.save(dict(checkpoint), temporary)
@@ -37,13 +37,16 @@ class SharedCheckpoints(TorchCheckpointIO):
         for name in self._twins(path):
             _link(path, name)
 
+    def has_written(self, path: Path) -> bool:
+        return path.absolute() in self._steps and path.is_file()
+
     def keep_one(self, path: Path, also: str) -> None:
         """Remove what is the same as `path` and could not be linked to it.
 
         Args:
             also: beginning of names that stay nevertheless.
         """
-        for name in self._twins(path):
+        for name in self._twins(path.absolute()):
             if not name.samefile(path) and not name.name.startswith(also):
                 name.unlink()
 

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from errors import UserError
+
 # A file that is not whole yet: of which process, before its ending.
 _UNFINISHED = re.compile(r"\..*\.part(\d+)(\.[^.]*)?", re.DOTALL)
 
@@ -84,6 +86,19 @@ def check_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def check_room(folder: Path, needed: int, purpose: str) -> None:
+    """Raise UserError where the disk of a folder has less than so many bytes free.
+
+    For libraries that end the whole process on a full disk, or write half a file without a word.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: {purpose} may take {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free: "
+            "make room or write elsewhere, and start again; what is done stays"
+        )
 
 
 def write_bytes(path: Path, content: bytes) -> None:

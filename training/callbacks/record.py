@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 from datetime import datetime
@@ -95,7 +96,8 @@ class RunRecord(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._write(trainer, f"failed: {type(exception).__name__}")
+        with contextlib.suppress(OSError):  # where the disk is full, which is the exception told
+            self._write(trainer, f"failed: {type(exception).__name__}")
 
     def add(self, values: dict[str, Any]) -> None:
         """Write further values into run.json after the training."""
