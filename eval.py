@@ -19,7 +19,7 @@ import torch
 
 from api import Model, load_model
 from cli import parse, to_dict, typed_command
-from datasets import load_scene
+from datasets import check_format, load_scene
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
 from evaluation.album import SHEET, write_album
@@ -78,6 +78,7 @@ def main() -> None:
     launch(options.num_gpus)
     connect_processes()
     trained = options.over(from_checkpoint(checkpoint.settled_options(), options.ckpt_path))
+    check_format(trained.dataset_name)
     scene, splits = choose_splits(options, trained, checkpoint)
     model = load_model(checkpoint, trained, scene, device)
     name = options.scene_name or scene.name

@@ -18,6 +18,8 @@ import numpy as np
 from errors import UserError
 from writing.frames import Frame
 
+# What ffmpeg may open for a file that somebody sent, which may be a list of addresses.
+PROTOCOLS = "file"
 # What a disk or a folder may refuse; ffmpeg tells it in the system's words.
 REFUSALS = [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG]
 REFUSALS += [errno.EIO, errno.ENAMETOOLONG]
@@ -81,6 +83,11 @@ def ffmpeg_program() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError("no ffmpeg found: pip install 'imageio[ffmpeg]'") from error
+
+
+def source(path: Path) -> list[str]:
+    """ffmpeg's options for a file to read, whatever its name and content."""
+    return ["-protocol_whitelist", PROTOCOLS, "-i", f"file:{path}"]
 
 
 def close_quietly(process: subprocess.Popen[bytes]) -> None:

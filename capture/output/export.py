@@ -184,7 +184,7 @@ def _replace(new: Path, root: Path) -> None:
     """Put the finished results in the place of older ones."""
     for name in RESULTS:
         old = root / name
-        if old.is_dir():
+        if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         else:
             old.unlink(missing_ok=True)
