@@ -163,7 +163,7 @@ def torture(name: str, kills: int, seed: int, folder: Path, photos: Sequence[Pat
         number += 1
         parts = _new_folder(folder / f"parts{number}", job, photos)
         while True:
-            moment = rng.uniform(0, 0.7 * seconds)
+            moment = rng.uniform(0, seconds)
             is_killed, was_writing = _run(job, parts, moment, wait=rng.random() < 0.5)
             if not is_killed:
                 break
