@@ -12,7 +12,7 @@ from benchmarks.kills import JOBS, torture
 from benchmarks.support.results import same_files, same_scene, same_weights
 
 
-@pytest.mark.parametrize("name", ["voxels", "path"])
+@pytest.mark.parametrize("name", ["voxels", "test"])
 def test_a_killed_command_goes_on(tmp_path, name):
     outcome = torture(name, kills=2, seed=0, folder=tmp_path)
     assert outcome.kills == 2
