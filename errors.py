@@ -73,6 +73,8 @@ def run_command(main: Callable[[], None], should_report: Callable[[], bool] = la
     from_start = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # set by interrupts.py
     if from_start:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is None:  # pycolmap's, which tells of its stack
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         main()
     except KeyboardInterrupt:

@@ -72,7 +72,7 @@ def export(
     shutil.rmtree(new, ignore_errors=True)
     (new / "images").mkdir(parents=True)
     images = registered(model)
-    check_room(new, _room(images, database), "the scene")
+    check_room(new, _room(model, database), "the scene")
     undistorters = {
         camera_id: Undistorter(model.cameras[camera_id])
         for camera_id in {image.camera_id for image in images}
@@ -121,10 +121,13 @@ def export(
     return Exported(names, poses, pinholes, bounds, placement)
 
 
-def _room(images: list[pycolmap.Image], database: Path | None) -> int:
+def _room(model: pycolmap.Reconstruction, database: Path | None) -> int:
     """Bytes that a scene may take: a JPEG as we write it has less than one a pixel."""
-    pixels = sum(image.camera.width * image.camera.height for image in images)
-    points = sum(image.num_points2D() for image in images)
+    pixels = points = 0
+    for image in registered(model):
+        camera = model.cameras[image.camera_id]
+        pixels += camera.width * camera.height
+        points += image.num_points2D()
     return pixels + 64 * points + (0 if database is None else database.stat().st_size)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kills import JOBS, torture
+from benchmarks.robustness.kills import JOBS, torture
 from benchmarks.support.results import same_files, same_scene, same_weights
 
 

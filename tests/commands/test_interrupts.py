@@ -42,7 +42,10 @@ def interrupt(folder: Path, words: tuple[str, ...], moment: Callable[[int], bool
     with (folder / "output.txt").open("w+") as output:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / words[0]), *words[1:]],
-            **{"cwd": folder, "stdout": output, "stderr": output, "start_new_session": True},
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         deadline = time.monotonic() + 120
         while not moment(process.pid) and process.poll() is None and time.monotonic() < deadline:

@@ -35,7 +35,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
     """Makes a disk with these options; the test is skipped where that takes another user."""
-    mounted = []
+    mounted: list[Path] = []
 
     def make(options: str) -> Path:
         place = tmp_path / f"disk{len(mounted)}"

@@ -1,6 +1,6 @@
 """Commands that are killed (-9) at random moments and started again until they are done.
 
-    python -m benchmarks.kills --kills 50 --photos data/bust/images
+    python -m benchmarks.robustness.kills --kills 50 --photos data/bust/images
 
 Each restart must go on, the end must be that of a run that nobody killed, and nothing unfinished
 may stay behind. Half of the kills wait until a file is being written. Commands run in forks of a
