@@ -126,11 +126,13 @@ def main() -> None:
     recorder = Recorder(options.record)
     values: list[Value] = []
     faults: list[str] = []
+    photos: list[Path] = []
+    if options.photos:
+        photos = sorted(Path(options.photos).iterdir())[: options.photo_count]
     with tempfile.TemporaryDirectory(prefix="kills") as place:
         for name in options.jobs:
-            if name == "prepare" and not options.photos:
+            if name == "prepare" and not photos:
                 continue
-            photos = sorted(Path(options.photos).iterdir())[: options.photo_count]
             outcome = torture(name, options.kills, options.seed, Path(place) / name, photos)
             print(
                 f"{name:8} {outcome.kills} kills, {outcome.writing} while a file was written, "
@@ -146,7 +148,8 @@ def main() -> None:
                 ("faults", len(outcome.faults)),
             ):
                 values.append(single(f"{name}: {what}", value, "", "tests", digits=0))
-    recorder.write("commands killed (-9) at random moments and started again", values)
+            # After each command: they take their time.
+            recorder.write("commands killed (-9) at random moments and started again", values)
     require(not faults, f"{len(faults)} faults")
 
 

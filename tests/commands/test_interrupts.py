@@ -96,7 +96,7 @@ def test_while_it_renders(folder, split):
     def renders(_: int) -> bool:
         return (folder / "out" / split / "000.png").exists()
 
-    few = ("--n_frames", "300") if split == "path" else ("--img_wh", "400", "400")
+    few = ("--n_frames", "60") if split == "path" else ("--img_wh", "400", "400")
     interrupt(folder, (*EVAL, "--split", split, "--out_dir", "out", *few), renders)
 
 
