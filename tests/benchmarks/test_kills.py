@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from benchmarks.robustness.kills import JOBS, torture
 from benchmarks.support.results import same_files, same_scene, same_weights
 
 
-@pytest.mark.parametrize("name", ["voxels", "test"])
-def test_a_killed_command_goes_on(tmp_path, name):
-    outcome = torture(name, kills=2, seed=0, folder=tmp_path)
+def test_a_killed_command_goes_on(tmp_path):
+    outcome = torture("test", kills=2, seed=0, folder=tmp_path)
     assert outcome.kills == 2
     assert outcome.faults == ()
 
