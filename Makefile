@@ -2,6 +2,7 @@
 # make test   sets up, checks style and types, runs the tests
 # make smoke  sets up, runs the quick tests, in two minutes
 # make fuzz   sets up, loads damaged files for SECONDS=600
+# make audit  sets up, looks for known holes in the pinned packages (asks PyPI)
 # make setup  the set-up alone
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ SMOKE := tests/geometry tests/models/grids tests/models/rendering tests/evaluati
 SECONDS ?= 600
 DEMO_FLAGS := --model voxels --max_time 50
 
-.PHONY: setup demo test smoke fuzz lint clean
+.PHONY: setup demo test smoke fuzz audit lint clean
 
 setup: $(STAMP)
 
@@ -44,6 +45,10 @@ smoke: setup
 
 fuzz: setup
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
+
+# What PyPI does not tell is an error, too: a machine without a network finds nothing good.
+audit: setup
+	$(VENV)/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r constraints.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

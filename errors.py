@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -69,11 +70,18 @@ def run_command(main: Callable[[], None], should_report: Callable[[], bool] = la
 
     should_report: asked before an error is told; False where another process has told it.
     """
+    from_start = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # set by interrupts.py
+    if from_start:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is None:  # pycolmap's, which tells of its stack
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if _is_interrupt(error):
+            sys.exit(130)
         line = explain(error)
         if not should_report():
             sys.exit(2)
@@ -81,3 +89,14 @@ def run_command(main: Callable[[], None], should_report: Callable[[], bool] = la
             raise
         print(f"{os.path.basename(sys.argv[0])}: {' '.join(line.split())}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        # The work is done or given up: Ctrl-C cuts short what Python tidies up, without words.
+        if from_start:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error follows from Ctrl-C: what it broke off may fail in its own words."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

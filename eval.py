@@ -7,6 +7,9 @@ frames, an MP4 and a GIF of them and of their depth, path.json and path.png.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import torch
 
 from api import Model, load_model
 from cli import parse, to_dict, typed_command
-from datasets import load_scene
+from datasets import check_format, load_scene
 from datasets.formats.transforms_of import transforms_of
 from datasets.scene import Scene, scene_name
 from errors import UserError, run_command
@@ -77,6 +80,7 @@ def main() -> None:
     launch(options.num_gpus)
     connect_processes()
     trained = options.over(from_checkpoint(checkpoint.settled_options(), options.ckpt_path))
+    check_format(trained.dataset_name)
     scene, splits = choose_splits(options, trained, checkpoint)
     model = load_model(checkpoint, trained, scene, device)
     name = options.scene_name or scene.name

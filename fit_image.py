@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 from cli import parse
 from errors import run_command
 from learn.image2d.fit import fit, paint_again

@@ -5,6 +5,9 @@ python prepare.py --input photos/ --root_dir scenes/pig
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 from pathlib import Path
 
 from capture.checks.report import CAMERAS, REPORT, SHEET, print_table

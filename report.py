@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 import sys
 from dataclasses import dataclass
 from datetime import datetime

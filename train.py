@@ -5,6 +5,9 @@ Writes checkpoints to ckpts/<exp_name> and TensorBoard's logs to logs/<exp_name>
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 (before the imports that take time)
+
 import logging
 import sys
 import warnings
@@ -41,12 +44,13 @@ from training.checkpoints import FORMAT_VERSION, read_checkpoint
 from training.distributed.devices import choose_devices, resolve_device
 from training.distributed.launch import launch
 from training.distributed.processes import should_report, silence_other_ranks, world_size
-from training.finish import announce, finish
+from training.finish import announce, finish, go_on_with, going_on
 from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
 from training.randomness import random_background, step_generator
 from training.resume import reached_limit, start_from
 from training.trainer import make_run
 from training.validation import Validation, log_images
+from writing.files import check_writable
 
 # Learning rate of photos' exposures, where --lr is not given.
 _EXPOSURE_LR = 5e-4
@@ -318,15 +322,17 @@ def train(options: TrainOptions) -> str | None:
         run.trainer.callbacks.append(live_page(run.clock))  # type: ignore[attr-defined]
     announce(system, options, processes, accelerator)
     resume_from = None if resumed is None else options.ckpt_path
-    run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
-    if run.keep_last.interrupted:
-        print(f"go on with: python train.py --ckpt_path {run.keep_last.path}")
-        sys.exit(130)
-    if run.guard.reason is not None:
-        return run.guard.reason
-    if system.validation.step != system.global_step:
-        run.trainer.validate(system, verbose=False)
-    finish(system, run, bool(options.encode_appearance))
+    with going_on(run, options):
+        check_writable(run.keep_last.path.parent)
+        run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
+        if run.keep_last.interrupted:
+            print(go_on_with(run.keep_last.path))
+            sys.exit(130)
+        if run.guard.reason is not None:
+            return run.guard.reason
+        if system.validation.step != system.global_step:
+            run.trainer.validate(system, verbose=False)
+        finish(system, run, bool(options.encode_appearance))
     folder = log_folder(run.trainer)
     if options.snapshots and folder is not None:
         from learn.figures.snapshots import draw_snapshots  # matplotlib takes a second

@@ -319,6 +319,9 @@ def _check_places(source: Path, root: Path, steps: Steps) -> None:
         raise UserError(f"--input {source}: is neither a folder of photos nor a video ({known})")
     if root.exists() and not root.is_dir():
         raise UserError(f"--root_dir {root}: is a file, not a folder")
+    for path in (root / WORK, *(root / WORK).rglob("*")):
+        if path.is_symlink():
+            raise UserError(f"{path}: leads elsewhere, and is not from this command; delete it")
     here, there = source.resolve(), root.resolve()
     if here == there or any((there / name) in (here, *here.parents) for name in RESULTS):
         raise UserError(

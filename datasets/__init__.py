@@ -34,13 +34,17 @@ dataset_dict: dict[str, Callable[[SceneConfig], Scene]] = {
 _KNOWN_AXES = ("llff", "colmap", "demo")
 
 
+def check_format(name: str) -> None:
+    """Raise UserError where no format has this name; results lie in a folder of the name."""
+    if name not in dataset_dict:
+        raise UserError(f"--dataset_name {name}: not one of {', '.join(dataset_dict)}")
+
+
 def load_scene(config: SceneConfig) -> Scene:
     """The scene that the configuration names. Raises UserError where its files are wrong."""
     if not config.root_dir and config.dataset_name != "demo":
         raise UserError("--root_dir is missing: the folder of the scene")
-    if config.dataset_name not in dataset_dict:
-        known = ", ".join(dataset_dict)
-        raise UserError(f"--dataset_name {config.dataset_name}: not one of {known}")
+    check_format(config.dataset_name)
     if config.axes is not None and config.dataset_name in _KNOWN_AXES:
         raise UserError(f"--axes means nothing with --dataset_name {config.dataset_name}")
     try:

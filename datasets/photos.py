@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,16 +170,22 @@ def load_photos(
     masked = any(frame.mask_path and not frame.mask_is_alpha for frame in frames)
     valid = np.empty(len(pixels), dtype=bool) if masked else None
 
-    alpha = np.full(len(pixels), 255, dtype=np.uint8) if keep_alpha else None
-    opaque = [True] * len(frames)
+    alpha: NDArray[np.uint8] | None = None
+    lock = threading.Lock()
+
+    def keep(opacity: NDArray[np.uint8], start: int, end: int) -> None:
+        nonlocal alpha
+        with lock:
+            if alpha is None:  # most photos have none, and it would take a third of their memory
+                alpha = np.full(len(pixels), 255, dtype=np.uint8)
+        alpha[start:end] = opacity.reshape(-1)
 
     def read(index: int) -> None:
         start, end = int(offsets[index]), int(offsets[index + 1])
         photo = read_photo(frames[index])
         pixels[start:end] = _composite(photo, background).reshape(-1, 3)
-        if alpha is not None and photo.shape[-1] == 4:
-            alpha[start:end] = photo[..., 3].reshape(-1)
-            opaque[index] = bool((photo[..., 3] == 255).all())
+        if keep_alpha and photo.shape[-1] == 4 and photo[..., 3].min() < 255:
+            keep(photo[..., 3], start, end)
         if valid is not None:
             mask = read_mask(frames[index])
             if not mask.any():
@@ -195,7 +202,7 @@ def load_photos(
         widths,
         offsets,
         None if valid is None else torch.from_numpy(valid),
-        None if alpha is None or all(opaque) else torch.from_numpy(alpha),
+        None if alpha is None else torch.from_numpy(alpha),
     )
 
 

@@ -42,6 +42,9 @@ _LAYOUT = {
     "crop": {"center": [float], "half": [float], "axes": [[float]]},
 }
 
+# What values raise that are not as they should be.
+_DAMAGED = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -139,7 +142,7 @@ class Scene:
             scene = _from_dict(values)
             if not scene.is_finite():
                 raise ValueError("numbers that are not finite")
-        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        except _DAMAGED as error:
             raise UserError(f"the description of the scene is damaged ({error!r})") from error
         return scene
 
@@ -189,7 +192,7 @@ def _from_dict(values: Any) -> Scene:
     to_input, region, crop = values["to_input"], values.get("region"), values.get("crop")
     x, y, z = values["up"]
     return Scene(
-        name=values["name"],
+        name=_plain(values["name"]),
         cameras=cameras,
         frames=(None,) * len(cameras),
         splits=values["splits"],
@@ -201,6 +204,12 @@ def _from_dict(values: Any) -> Scene:
         up=(x, y, z),
         crop=None if crop is None else CropBox.from_dict(crop),
     )
+
+
+def _plain(name: str) -> str:
+    """A name from a file as one that leads to no other folder, and can be printed."""
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name[:100])
+    return name.strip(" .") or "scene"
 
 
 def scene_name(root: Path) -> str:

@@ -243,7 +243,9 @@ def _results_folder(record: dict[str, Any]) -> Path | None:
     options = record.get("options", {})
     if not options:
         return None
-    return _existing(Path("results") / str(options.get("dataset_name")) / str(record.get("scene")))
+    path = Path(str(options.get("dataset_name"))) / str(record.get("scene"))
+    # Names from a file lead to no other folder.
+    return None if ".." in path.parts or path.is_absolute() else _existing("results" / path)
 
 
 def _existing(path: Path) -> Path | None:

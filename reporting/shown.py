@@ -11,7 +11,7 @@ from PIL import Image
 
 from datasets.files.images import open_image
 from datasets.files.text import is_file
-from writing.ffmpeg import failure, ffmpeg_program
+from writing.ffmpeg import failure, ffmpeg_program, source
 from writing.files import replacing
 from writing.html.page import data_uri
 
@@ -50,7 +50,7 @@ def shown_film(path: Path, folder: Path) -> str:
     with replacing(small) as temporary:
         command = [
             *(ffmpeg_program(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y"),
-            *("-i", str(path), "-an", "-vf", f"{scale}:force_divisible_by=2"),
+            *(*source(path), "-an", "-vf", f"{scale}:force_divisible_by=2"),
             *("-c:v", "libx264", "-crf", "26", "-pix_fmt", "yuv420p", "-movflags", "+faststart"),
             str(temporary),
         ]

@@ -18,7 +18,7 @@ ALLOWED = {
     "cli": {"errors"},
     "writing": {"errors"},
     "geometry": {"errors"},
-    "datasets": {"errors", "geometry"},
+    "datasets": {"errors", "geometry", "writing"},
     "models": {"errors", "geometry"},
     "losses": {"models"},
     "paths": {"errors", "geometry", "datasets"},

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from writing.files import replacing
 
 
 class SharedCheckpoints(TorchCheckpointIO):
@@ -26,12 +29,16 @@ class SharedCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        path = Path(path)
-        with _replacing(path) as temporary:
-            super().save_checkpoint(dict(checkpoint), temporary, storage_options)
+        path = Path(path).absolute()
+        with replacing(path) as temporary:
+            # Not Lightning's own, which writes to the system's folder for such files first.
+            torch.save(dict(checkpoint), temporary)
         self._steps[path] = checkpoint["global_step"]
         for name in self._twins(path):
             _link(path, name)
+
+    def has_written(self, path: Path) -> bool:
+        return path.absolute() in self._steps and path.is_file()
 
     def keep_one(self, path: Path, also: str) -> None:
         """Remove what is the same as `path` and could not be linked to it.
@@ -39,7 +46,7 @@ class SharedCheckpoints(TorchCheckpointIO):
         Args:
             also: beginning of names that stay nevertheless.
         """
-        for name in self._twins(path):
+        for name in self._twins(path.absolute()):
             if not name.samefile(path) and not name.name.startswith(also):
                 name.unlink()
 
@@ -51,18 +58,5 @@ class SharedCheckpoints(TorchCheckpointIO):
 
 def _link(path: Path, name: Path) -> None:
     """Make `name` a hard link to `path`, at no moment absent."""
-    with contextlib.suppress(OSError), _replacing(name) as temporary:
+    with contextlib.suppress(OSError), replacing(name) as temporary:
         os.link(path, temporary)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """As writing.files.replacing, under one name: what a killed run leaves is written over."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.unlink(missing_ok=True)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

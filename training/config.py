@@ -93,6 +93,6 @@ class RunConfig(OutputConfig, LengthConfig):
             require(all(point > 0 for point in points), f"--{name} must be positive")
         require(self.save_top_k >= -1, "--save_top_k must be -1 (all) or more")
         require(
-            bool(self.exp_name) and self.exp_name not in (".", "..") and "/" not in self.exp_name,
+            self.exp_name not in ("", ".", "..") and not {"/", "\\"} & {*self.exp_name},
             f"--exp_name must be a plain folder name, not {self.exp_name!r}",
         )

@@ -1,10 +1,14 @@
-"""What is said before a training, and what follows it."""
+"""What is said before a training, and what follows it: its end, or why there was none."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from errors import UserError, explain
 from evaluation.pictures import compare_view
 from evaluation.protocol import Protocol
 
@@ -78,3 +82,39 @@ def photo_table(system: RadianceSystem, run: Run) -> list[dict[str, Any]]:
         if psnr is not None
     ]
     return sorted(rows, key=lambda row: float(row["psnr"]))
+
+
+@contextlib.contextmanager
+def going_on(run: Run, config: RunConfig) -> Iterator[None]:
+    """Failures that a user can mend end with the command that goes on; Ctrl-C stays Ctrl-C."""
+    try:
+        yield
+    except UserError:
+        raise
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        # Lightning's answer to Ctrl-C, outside of the steps that KeepLast watches.
+        path = _last_checkpoint(run, config)
+        if path is not None:
+            print(f"\n{go_on_with(path)}")
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        path = _last_checkpoint(run, config)
+        advice = "nothing had been saved yet: start again" if path is None else go_on_with(path)
+        raise UserError(f"{line}; {advice}") from error
+
+
+def go_on_with(path: Path | str) -> str:
+    return f"go on with: python train.py --ckpt_path {path}"
+
+
+def _last_checkpoint(run: Run, config: RunConfig) -> Path | None:
+    """The newest checkpoint that this run has written, or has begun from."""
+    last = run.keep_last
+    if last.files.has_written(last.path):
+        return last.path
+    return Path(config.ckpt_path) if config.ckpt_path else None

@@ -18,6 +18,8 @@ import numpy as np
 from errors import UserError
 from writing.frames import Frame
 
+# What ffmpeg may open for a file that somebody sent, which may be a list of addresses.
+PROTOCOLS = "file"
 # What a disk or a folder may refuse; ffmpeg tells it in the system's words.
 REFUSALS = [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG]
 REFUSALS += [errno.EIO, errno.ENAMETOOLONG]
@@ -54,20 +56,22 @@ def run_ffmpeg(
         reader = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
         reader.start()
         try:
-            for number, frame in enumerate(itertools.chain([first], rest)):
-                if frame.shape != first.shape:
-                    sizes = f"{frame.shape[1]}x{frame.shape[0]}, the first {width}x{height}"
-                    raise UserError(f"{goal}: frame {number} is {sizes}; all must have one size")
-                process.stdin.write(np.ascontiguousarray(frame).data)
-            process.stdin.close()
-        except (BrokenPipeError, ConnectionError):
-            pass  # ffmpeg has ended: its own words say why
+            # A pipe that breaks: ffmpeg has ended, and its own words say why.
+            with contextlib.suppress(BrokenPipeError, ConnectionError):
+                for number, frame in enumerate(itertools.chain([first], rest)):
+                    if frame.shape != first.shape:
+                        sizes = f"{frame.shape[1]}x{frame.shape[0]}, the first {width}x{height}"
+                        message = f"{goal}: frame {number} is {sizes}; all must have one size"
+                        raise UserError(message)
+                    process.stdin.write(np.ascontiguousarray(frame).data)
+                process.stdin.close()
+            close_quietly(process)
+            process.wait()
         except BaseException:
             process.kill()
             raise
         finally:
             close_quietly(process)
-        process.wait()
         reader.join()
     if process.returncode != 0:
         raise failure(lines, process.returncode, goal)
@@ -79,6 +83,11 @@ def ffmpeg_program() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError("no ffmpeg found: pip install 'imageio[ffmpeg]'") from error
+
+
+def source(path: Path) -> list[str]:
+    """ffmpeg's options for a file to read, whatever its name and content."""
+    return ["-protocol_whitelist", PROTOCOLS, "-i", f"file:{path}"]
 
 
 def close_quietly(process: subprocess.Popen[bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 
 from errors import UserError
 from writing.ffmpeg import run_ffmpeg
-from writing.files import replacing
+from writing.files import replacing, scratch
 from writing.frames import Frame, Picture, evenly
 
 SENDABLE = 8_000_000  # bytes: what messengers and forums take
@@ -75,8 +74,7 @@ def write_gif(
     height, width = film[0].shape[:2]
     step = next(step for step in itertools.count(1) if fps / step <= FASTEST)
     best = Plan(min(width, max_width or width), step)
-    with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
-        palette = Path(folder) / "palette.png"
+    with replacing(path) as temporary, scratch(temporary.with_suffix(".png")) as palette:
         trial_width = min(best.width, round(math.sqrt(CLEAR * width / height)))
         samples = [shrink(film[i], trial_width) for i in sample_indices(len(film))]
         write_palette(palette, samples, path)

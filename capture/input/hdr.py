@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
-from writing.ffmpeg import ffmpeg_program
+from writing.ffmpeg import ffmpeg_program, source
 
 # Transfer functions of HDR, in ffmpeg's words: BT.2100's HLG and PQ.
 _HDR = re.compile(r"Video: .*\b(arib-std-b67|smpte2084)\b")
@@ -25,7 +25,7 @@ _TO_SDR = (
 
 def is_hdr(path: Path) -> bool:
     """Whether a video says that it is HDR."""
-    command = [ffmpeg_program(), "-hide_banner", "-nostdin", "-i", f"file:{path}"]
+    command = [ffmpeg_program(), "-hide_banner", "-nostdin", *source(path)]
     told = subprocess.run(command, capture_output=True).stderr
     return _HDR.search(told.decode(errors="replace")) is not None
 
@@ -49,7 +49,7 @@ def sdr_frames(
     smaller += ":force_original_aspect_ratio=decrease"
     command = [
         *(ffmpeg_program(), "-hide_banner", "-nostdin", "-loglevel", "error"),
-        *("-i", f"file:{path}", "-an", "-vf", f"select='{chosen}',{smaller},{_TO_SDR}"),
+        *(*source(path), "-an", "-vf", f"select='{chosen}',{smaller},{_TO_SDR}"),
         *("-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "pipe:1"),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -16,10 +16,13 @@ from capture.checks.measure import sharpness
 from capture.input.hdr import can_convert, is_hdr, sdr_frames
 from capture.input.photos import save
 from errors import UserError
+from writing.ffmpeg import PROTOCOLS
 from writing.progress import progress_bar
 
 # FFmpeg's own words on a damaged file, which mean nothing to a user, stay away.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# A file that calls itself a video may be a list of addresses: it is read from this disk alone.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"protocol_whitelist;{PROTOCOLS}")
 
 _LOOKS = 8  # frames that are compared for each one taken
 

@@ -19,6 +19,7 @@ from capture.output.orient import Placement, place
 from capture.output.undistort import Pinhole, Undistorter, flatten_model
 from datasets.sparse.model import camera_to_world, depth_bounds, points, registered
 from geometry.poses import Poses
+from writing.files import check_room
 from writing.progress import progress_bar
 
 # Everything in the scene's folder that an earlier run may have left.
@@ -71,6 +72,7 @@ def export(
     shutil.rmtree(new, ignore_errors=True)
     (new / "images").mkdir(parents=True)
     images = registered(model)
+    check_room(new, _room(model, database), "the scene")
     undistorters = {
         camera_id: Undistorter(model.cameras[camera_id])
         for camera_id in {image.camera_id for image in images}
@@ -117,6 +119,16 @@ def export(
         _copy_database(database, new / "database.db", renamed)
     _replace(new, root)
     return Exported(names, poses, pinholes, bounds, placement)
+
+
+def _room(model: pycolmap.Reconstruction, database: Path | None) -> int:
+    """Bytes that a scene may take: a JPEG as we write it has less than one a pixel."""
+    pixels = points = 0
+    for image in registered(model):
+        camera = model.cameras[image.camera_id]
+        pixels += camera.width * camera.height
+        points += image.num_points2D()
+    return pixels + 64 * points + (0 if database is None else database.stat().st_size)
 
 
 def _write_photo(
@@ -175,7 +187,7 @@ def _replace(new: Path, root: Path) -> None:
     """Put the finished results in the place of older ones."""
     for name in RESULTS:
         old = root / name
-        if old.is_dir():
+        if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         else:
             old.unlink(missing_ok=True)

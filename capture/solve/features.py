@@ -48,6 +48,15 @@ QUICK = Effort("quick", 0, 4096, 0.02 / 3, 100, 30, 16.0)
 THOROUGH = Effort("thorough", -1, 8192, 0.01 / 3, 50, 15, 6.0)
 
 
+def room(photos: list[Photo], effort: Effort) -> int:
+    """Bytes of the database that the features and matches of photos may take, and SQLite's log.
+
+    A feature has 128 bytes and six numbers of four; a pair keeps some hundred matches, twice.
+    """
+    features = len(photos) * effort.features * (128 + 6 * 4)
+    return 2 * (features + len(pairs_to_match(photos)) * 8_000)
+
+
 def extract(database: Path, folder: Path, photos: list[Photo], effort: Effort) -> None:
     """Find the features of all photos that have none yet; photos of one camera share its lens."""
     options = pycolmap.FeatureExtractionOptions()

@@ -16,6 +16,7 @@ from capture.solve.mapping import Mapper, map_photos
 from capture.solve.plans import BY_ORDER, Names, agreeing, plans, with_pairs
 from capture.steps import Steps, digest
 from datasets.sparse.model import read_one
+from writing.files import check_room
 
 # A quick try that places fewer of the photos than this is followed by a thorough one.
 _CONTENT = 0.95
@@ -131,10 +132,12 @@ def _attempt(
     key = [inputs, effort.name]
 
     def extract() -> dict[str, int]:
+        check_room(work, features.room(photos, effort), "COLMAP's database")
         features.extract(database, folder / "images", photos, effort)
         return features.feature_counts(database)
 
     def match() -> dict[str, int]:
+        check_room(work, features.room(photos, effort) // 2, "COLMAP's database")
         features.match(database, photos)
         return features.match_partners(database)
 

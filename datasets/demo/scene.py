@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from datasets.demo.still_life import still_life
 from datasets.formats.blender import load_blender
 from datasets.scene import Scene
 from errors import UserError
+from writing.files import remove_unfinished, unfinished
 
 DEFAULT_ROOT = "data/demo"
 # The cameras' distance from the origin, as in the paper's synthetic scenes.
@@ -68,8 +69,9 @@ def write_demo_scene(
         supersampling: rays along each side of a pixel.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
-        made = Path(temporary) / root.name
+    remove_unfinished(root.parent)
+    made = unfinished(root)
+    try:
         for split, poses in (
             ("train", spiral_poses(train, 5, 70)),
             ("val", spiral_poses(val, 10, 60, start=1.0)),
@@ -83,6 +85,8 @@ def write_demo_scene(
             # Another process (of a training on several GPUs) may have been faster.
             if _is_free(root):
                 raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def spiral_poses(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from datasets.loaders.selection import select
 from datasets.loaders.shuffle import Shuffle
 from datasets.photos import Photos, locate
 from geometry.cameras import Cameras
@@ -94,9 +95,7 @@ class RayLoader:
         self.batch_size, self.seed, self.device = batch_size, seed, torch.device(device)
         self.rank, self.world_size, self.endless = rank, world_size, endless
         self.position = 0  # pixels that all processes have seen; set it to go on from there
-        self.allowed = None  # indices of the pixels that no mask leaves out
-        if photos.valid is not None:
-            self.allowed = photos.valid.nonzero().squeeze(1).to(device)
+        self.allowed = None if photos.valid is None else select(photos.valid.to(device))
         self.pixel_count = len(self.pixels if self.allowed is None else self.allowed)
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ import trimesh
 
 from api import Model
 from errors import UserError
+from writing.files import check_writable
 
 from .files import write_mesh, write_points
 from .fusion import Box, Volume, coarser, crop, fuse, voxel_size
@@ -95,11 +96,4 @@ def _check_writable(path: Path) -> None:
     """Before all the work: whether the file can be written at all."""
     if path.is_dir():
         raise UserError(f"{path}: this is a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    probe = path.with_name(f".{path.name}.probe")
-    try:
-        probe.touch()
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    probe.unlink()
+    check_writable(path.parent)

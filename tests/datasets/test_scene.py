@@ -24,6 +24,29 @@ def test_a_scene_survives_a_checkpoint(tmp_path):
     assert again.units == pytest.approx(scene.units)
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("../../etc/cron", "_.._etc_cron"),
+        ("/root/x", "_root_x"),
+        ("..", "scene"),
+        ("C:\\x", "C__x"),
+        ("a\x1b[2Jb\n", "a_[2Jb_"),
+        ("my pig", "my pig"),
+    ],
+)
+def test_the_name_in_a_checkpoint_leads_to_no_other_folder(tmp_path, name, plain):
+    values = load(write_llff(tmp_path / "ball", circle_poses(9)), "llff").to_dict()
+    assert Scene.from_dict({**values, "name": name}).name == plain
+
+
+@pytest.mark.parametrize("name", ["name", "cameras", "splits", "bounds", "up"])
+def test_a_scene_without_one_of_its_parts_is_refused(tmp_path, name):
+    values = load(write_llff(tmp_path / "ball", circle_poses(9)), "llff").to_dict()
+    with pytest.raises(UserError, match="the description of the scene is damaged"):
+        Scene.from_dict({**values, name: None})
+
+
 def test_real_scenes(shared_scene):
     fern = load(shared_scene("fern"), "llff", img_wh=(504, 378))
     assert fern.forward_facing

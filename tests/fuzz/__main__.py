@@ -30,6 +30,9 @@ def main() -> int:
     with Campaign() as campaign:
         while time.monotonic() < end:
             for name in names:
+                # Those that take long are few in the tests, too.
+                if len(names) > 1 and number % max(1, 100 // TARGETS[name].cases):
+                    continue
                 outcome = campaign.run(name, number)
                 campaign.count(results[name], number, outcome)
                 if outcome.startswith("fail"):

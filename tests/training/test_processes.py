@@ -229,6 +229,38 @@ def test_processes_agree_and_one_that_fails_ends_all(tmp_path):
     assert "Traceback" not in process.stderr
 
 
+LAUNCHER = """
+import sys
+sys.path.insert(0, {root!r})
+from training.distributed.launch import run_processes
+wait = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
+run_processes([sys.executable, "-c", wait], 2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not end them")
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(LAUNCHER.format(root=str(ROOT)))
+    launcher = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    numbers = [int(launcher.stdout.readline()) for _ in range(2)]
+    launcher.kill()
+    launcher.wait()
+    launcher.stdout.close()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, numbers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, numbers))
+
+
+def is_running(number: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return False
+
+
 def test_batches_of_two_processes_are_those_of_one():
     """39 pixels in steps of 10: in the last one the second process has 4 of 9."""
     photos, cameras = two_photos()

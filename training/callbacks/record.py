@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 from datetime import datetime
@@ -19,7 +20,7 @@ from cli import typed_command
 from training.callbacks.clock import TrainingClock
 from training.callbacks.keep_last import KeepLast
 from training.system import system_of
-from writing.files import replacing, write_json, write_png
+from writing.files import remove_unfinished, replacing, write_json, write_png
 
 RUN, SCENE, PHOTOS, CAPTURE = (
     "run.json",
@@ -56,6 +57,8 @@ class RunRecord(Callback):
         self.folder = log_folder(trainer)
         if self.folder is None:
             return
+        for former in self.folder.parent.glob("version_*"):  # of runs that were killed
+            remove_unfinished(former)
         system = system_of(pl_module)
         scene = system.scene
         device = pl_module.device
@@ -93,7 +96,8 @@ class RunRecord(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._write(trainer, f"failed: {type(exception).__name__}")
+        with contextlib.suppress(OSError):  # where the disk is full, which is the exception told
+            self._write(trainer, f"failed: {type(exception).__name__}")
 
     def add(self, values: dict[str, Any]) -> None:
         """Write further values into run.json after the training."""

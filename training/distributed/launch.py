@@ -6,13 +6,14 @@ wrong stays one line with exit code 2, and nothing listens beyond this machine.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -65,7 +66,11 @@ def run_processes(command: Sequence[str], count: int, num_nodes: int = 1) -> int
     try:
         for i in range(count):
             own = environment | {"RANK": str(first + i), "LOCAL_RANK": str(i)}
-            processes.append(subprocess.Popen(command, env=own, start_new_session=True))
+            processes.append(
+                subprocess.Popen(
+                    command, env=own, start_new_session=True, preexec_fn=_end_with_this_process()
+                )
+            )
         return _wait(processes)
     finally:
         for process in processes:
@@ -74,6 +79,17 @@ def run_processes(command: Sequence[str], count: int, num_nodes: int = 1) -> int
             process.wait()
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _end_with_this_process() -> Callable[[], object] | None:
+    """What a new process does first: it asks Linux to be killed (-9) when this one is gone.
+
+    Otherwise a run that is started again would meet what is left of the one before.
+    """
+    if sys.platform != "linux":
+        return None
+    libc, death_signal = ctypes.CDLL(None), 1  # PR_SET_PDEATHSIG
+    return lambda: libc.prctl(death_signal, signal.SIGKILL)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:

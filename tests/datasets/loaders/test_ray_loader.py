@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from datasets.loaders.ray_loader import RayLoader
+from datasets.loaders.selection import Selection
 from datasets.loaders.shuffle import Shuffle
 from datasets.loaders.view_loader import ViewLoader
 from geometry.rays import Bounds
@@ -17,6 +18,19 @@ def test_shuffle_is_a_permutation(n):
     order = Shuffle(n, seed=3)(torch.arange(n))
     assert sorted(order.tolist()) == list(range(n))
     assert torch.equal(order, Shuffle(n, seed=3)(torch.arange(n)))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("count", [1, 63, 64, 1000, 6400])
+def test_a_selection_is_what_nonzero_finds(count, share):
+    valid = torch.rand(count, generator=torch.Generator().manual_seed(count)) < share
+    valid[count // 2] = True
+    valid[: count // 3] = False  # whole blocks without any
+    selection, found = Selection(valid), valid.nonzero().squeeze(1)
+    assert len(selection) == len(found)
+    assert torch.equal(selection[torch.arange(len(found))], found)
+    order = torch.randperm(len(found))
+    assert torch.equal(selection[order], found[order])
 
 
 def test_shuffle_is_random():
