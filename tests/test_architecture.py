@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 BASE = {"errors", "cli", "geometry", "writing"}
 ALLOWED = {
     "errors": set(),
+    "interrupts": set(),
     "cli": {"errors"},
     "writing": {"errors"},
     "geometry": {"errors"},
