@@ -125,7 +125,7 @@ class Run:
         """A page of export.py among the results."""
         if self.results is None:
             return None
-        return next(iter(sorted(self.results.glob("*.html"))), None)
+        return _page(self.results)
 
     @property
     def commands(self) -> list[str]:
@@ -233,7 +233,7 @@ def load_run(name: str, logs: Path, results: Path | None) -> Run:
     checkpoint = metrics.get("ckpt_path")
     if results is None and checkpoint and Path(checkpoint).parent.name != name:
         folder, measured, metrics = None, None, {}  # the evaluation there is another run's
-    if folder is not None and not any(folder.rglob("*.mp4")) and not metrics:
+    if folder is not None and not metrics and not (any(folder.rglob("*.mp4")) or _page(folder)):
         folder = None
     log = read_log(chain)
     return Run(name, chain[-1], log, record, scene, folder, measured, metrics or None)
@@ -246,6 +246,10 @@ def _results_folder(record: dict[str, Any]) -> Path | None:
     path = Path(str(options.get("dataset_name"))) / str(record.get("scene"))
     # Names from a file lead to no other folder.
     return None if ".." in path.parts or path.is_absolute() else _existing("results" / path)
+
+
+def _page(folder: Path) -> Path | None:
+    return next(iter(sorted(folder.glob("*.html"))), None)
 
 
 def _existing(path: Path) -> Path | None:
