@@ -57,9 +57,11 @@ class FreeSpace:
         self.maps = maps.reshape(len(chosen), 6, _FACE, _FACE)
         self.points = points[:: max(1, len(points) // _MOST_POINTS)]
         self.kept = kept = self.room(self.centres)
-        # Half of what the photos kept, and out of reach of the near plane as far as they were.
-        usual = float(np.percentile(kept, 10))
-        self.clear = min(max(0.5 * usual, 1.05 * near), 0.9 * usual) if np.isfinite(usual) else 0.0
+        self.clear = 0.0
+        if np.isfinite(kept).all():  # there are surfaces
+            # Half of what the photos kept, and out of reach of the near plane as far as they were.
+            usual = float(np.percentile(kept, 10))
+            self.clear = min(max(0.5 * usual, 1.05 * near), 0.9 * usual)
 
     def __call__(self, positions: Points) -> Bool[np.ndarray, "point"]:
         """Which positions are free."""
