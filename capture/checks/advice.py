@@ -83,9 +83,9 @@ def _of_the_calibration(outcome: Outcome) -> list[str]:
         return []
     return [
         f"The calibration is bad (error {outcome.calibration:.1f} pixels; sharp photos of a flat "
-        "tag leave 0.3), and so are distances and poses: print the tag anew, glue it to something "
-        "stiff and flat, photograph it sharp and slanted, from ten directions, near and far, with "
-        "the zoom of the other photos, and name the folder with --calibration."
+        "tag leave 0.3), and distances and poses may be, too: print the tag anew, glue it to "
+        "something stiff and flat, photograph it sharp and slanted, from ten directions, near and "
+        "far, with the zoom of the other photos, and name the folder with --calibration."
     ]
 
 
