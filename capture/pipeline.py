@@ -47,8 +47,8 @@ from writing.progress import progress_bar
 
 # The folder of what a run needs to go on; it can be deleted when the scene is good.
 WORK = ".prepare"
-# With tags: features place the photos, unless they place fewer than this share of those that the
-# tag would.
+# With tags: features place the photos, unless they place fewer than this share of those that show
+# a tag.
 _BY_FEATURES = 0.9
 
 
@@ -159,7 +159,7 @@ def _make_scene(
     placement, by_tag = None, {}
     if tags is not None:
         assert options.tag_size is not None
-        if len(placed) < _BY_FEATURES * most_seen(list(tags.values()))[1]:
+        if len(placed) < _BY_FEATURES * sum(map(bool, tags.values())):
             return None
         tag = to_tag_frame(model, tags, options.tag_size)
         if tag is None:
@@ -228,7 +228,7 @@ def _make_tag_scene(
     steps: Steps,
     calibration: list[Path],
 ) -> dict[str, Any]:
-    """Photos in the frame of a printed tag: placed by their features, else by the tag alone."""
+    """Photos in the frame of a printed tag: placed by their features, else by the tags alone."""
     assert options.tag_size is not None
     _check_count(photos, skipped, Path(options.input).is_file())
     check_one_size(photos)

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capture.checks.check import NO_PARTNER, NO_TAG, Verdict
+from capture.checks.check import (
+    NO_PARTNER,
+    NO_TAG,
+    TAG_APART,
+    TAG_TWO_SIDED,
+    TAG_UNFIT,
+    Verdict,
+)
 from capture.checks.contradictions import Consistency
 
 _FEW = 15  # photos under which a scene stays poor
 _PARALLAX = 4.0  # degrees
 _MOST = 3  # sentences, besides the one on too few photos
+# What helps photos that tags do not place, by the reason.
+_OF_TAGS = {
+    NO_TAG: "The tag is not visible in {}, which are left out: keep it whole, with its white "
+    "border, in each picture.",
+    TAG_APART: "{} show tags that no photo shows together with the others, and are left out: take "
+    "some that show both.",
+    TAG_TWO_SIDED: "In {} the tag is so small that it looks alike from two sides, and they are "
+    "left out: go nearer, or lay several tags of one size beside each other.",
+    TAG_UNFIT: "In {} the tag is bent, unsharp or covered, and they are left out: glue it to "
+    "something stiff, and hold still.",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,7 @@ class Outcome:
         by_order: whether only the order of the photos tells sides apart that look alike.
         sizes: how many different sizes the photos have.
         video: whether the photos are frames of a video.
+        calibration: the error of a poor calibration in pixels; None for a good one.
     """
 
     verdicts: Sequence[Verdict]
@@ -36,6 +55,7 @@ class Outcome:
     by_order: bool = False
     sizes: int = 1
     video: bool = False
+    calibration: float | None = None
 
     def share(self, word: str) -> float:
         """The share of photos with a note that contains the word."""
@@ -46,10 +66,27 @@ class Outcome:
 def advise(outcome: Outcome) -> list[str]:
     """Up to four sentences, the weightiest first; none for a good capture."""
     count = len(outcome.verdicts)
-    advice = [*_of_poses(outcome), *_of_the_camera(outcome), *_of_photos(outcome)][:_MOST]
+    advice = [
+        *_of_the_calibration(outcome),
+        *_of_poses(outcome),
+        *_of_the_camera(outcome),
+        *_of_photos(outcome),
+    ][:_MOST]
     if count < _FEW:
         advice.append(f"{count} photos are few: 30 to 60 around the subject give a better scene.")
     return advice
+
+
+def _of_the_calibration(outcome: Outcome) -> list[str]:
+    """Whether the focal length can be believed, where tags tell it."""
+    if outcome.calibration is None:
+        return []
+    return [
+        f"The calibration is bad (error {outcome.calibration:.1f} pixels; sharp photos of a flat "
+        "tag leave 0.3), and distances and poses may be, too: print the tag anew, glue it to "
+        "something stiff and flat, photograph it sharp and slanted, from ten directions, near and "
+        "far, with the zoom of the other photos, and name the folder with --calibration."
+    ]
 
 
 def _of_poses(outcome: Outcome) -> list[str]:
@@ -120,12 +157,13 @@ def _of_photos(outcome: Outcome) -> list[str]:
         )
     if outcome.share("blurred") > 0.15:
         advice.append("Several photos are blurred: use more light, and hold still for each one.")
-    if outcome.share(NO_TAG):
-        hidden = round(outcome.share(NO_TAG) * count)
-        advice.append(
-            f"The tag is not visible in {hidden} of {count} photos, which are left out: keep it "
-            "whole, with its white border, in each picture."
-        )
+    of_tags = [
+        text.format(f"{round(outcome.share(reason) * count)} of {count} photos")
+        for reason, text in _OF_TAGS.items()
+        if outcome.share(reason)
+    ]
+    if of_tags:
+        advice += of_tags
     elif outcome.share(NO_PARTNER) > 0.5:
         advice.append(
             "Most photos match no other: photograph one thing, so that each photo shows two thirds "

@@ -25,6 +25,9 @@ _FLAT = 6.0  # grey levels of standard deviation
 # Why a photo has no pose.
 NO_PARTNER = "matches no other photo"
 NO_TAG = "no tag seen"
+TAG_UNFIT = "the tag is bent or covered"
+TAG_APART = "its tags are in no picture with the others"
+TAG_TWO_SIDED = "the tag looks alike from two sides"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import pycolmap
 from jaxtyping import Float, UInt8
 
 from errors import UserError
@@ -24,6 +23,12 @@ Corners = Float[np.ndarray, "4 2"]
 Tags = Mapping[str, Mapping[int, Corners]]
 
 _FEWEST_VIEWS = 3  # of the tag, to calibrate from
+# Errors of a calibration, in long sides of the photo. Sharp corners of a flat tag are found to 0.1
+# to 0.3 pixels of 1600. At 1 pixel, half a percent of a tag that is 200 across, the focal length
+# is off by percents, and with it all distances.
+_GOOD, _POOR, _FAILED = 0.5 / 1600, 1 / 1600, 0.01
+_ODD = 3.0  # times the median error: a view that is covered, bent or blurred
+_TRIMS = 3  # calibrations without the odd views of the one before
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class TagCamera:
     distortion: Float[np.ndarray, "4"]
     size: tuple[int, int]
     error: float  # root mean square of the reprojection, in pixels
+    left_out: int = 0  # views of a tag that fit far worse than the others
+
+    @property
+    def poor(self) -> bool:
+        """Whether its error is larger than sharp photos of a flat tag leave."""
+        return self.error > _POOR * max(self.size)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,8 @@ def calibrate(
 ) -> TagCamera:
     """Intrinsics from photos of tags (Zhang, 2000); every tag in a photo is a view of a square.
 
+    Views that fit far worse than the others are left out.
+
     Args:
         views: the tags that each photo shows.
         tag_size: the tags' side.
@@ -82,7 +95,27 @@ def calibrate(
             f"the tag is seen in {len(seen)} photos, and {_FEWEST_VIEWS} are needed to calibrate; "
             "see that the whole tag with its white border is in the picture, sharp and flat"
         )
-    targets = [tag_corners(tag_size).astype(np.float32)] * len(seen)
+    count = len(seen)
+    camera, errors = _calibrate(seen, tag_size, size)
+    for _ in range(_TRIMS):
+        fits = errors <= max(_ODD * np.median(errors), _GOOD * max(size))
+        if fits.all() or fits.sum() < _FEWEST_VIEWS:
+            break
+        seen = [corners for corners, fit in zip(seen, fits, strict=True) if fit]
+        camera, errors = _calibrate(seen, tag_size, size)
+    focal = camera.matrix[0, 0]
+    if not (0.2 * max(size) < focal < 10 * max(size)) or camera.error > _FAILED * max(size):
+        raise UserError(
+            f"calibration failed (focal length {focal:.0f} px, error {camera.error:.1f} px): "
+            "photograph the tag slanted, from at least ten directions, near and far"
+        )
+    return replace(camera, left_out=count - len(seen))
+
+
+def _calibrate(
+    seen: Sequence[Corners], tag_size: float, size: tuple[int, int]
+) -> tuple[TagCamera, Float[np.ndarray, "view"]]:
+    """Intrinsics from views of one square, and the error of each."""
     # Four corners a view, most of them in the middle, carry a focal length and one term of
     # distortion; a free principal point takes a percent of the focal length with it.
     flags = cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_ASPECT_RATIO
@@ -91,8 +124,8 @@ def calibrate(
         [[max(size), 0, (size[0] - 1) / 2], [0, max(size), (size[1] - 1) / 2], [0, 0, 1]]
     )
     try:
-        error, matrix, distortion, _, _ = cv2.calibrateCamera(
-            targets,
+        error, matrix, distortion, *_, errors = cv2.calibrateCameraExtended(
+            [tag_corners(tag_size).astype(np.float32)] * len(seen),
             [corners.astype(np.float32) for corners in seen],
             size,
             guess.astype(np.float64),
@@ -101,44 +134,51 @@ def calibrate(
         )
     except cv2.error as failed:
         raise UserError("calibration failed: photograph the tag from more directions") from failed
-    focal = matrix[0, 0]
-    if not (0.2 * max(size) < focal < 10 * max(size)) or error > 0.01 * max(size):
-        raise UserError(
-            f"calibration failed (focal length {focal:.0f} px, error {error:.1f} px): photograph "
-            "the tag slanted, from at least ten directions, near and far"
-        )
-    return TagCamera(np.asarray(matrix), np.asarray(distortion).reshape(-1)[:4], size, float(error))
+    lens = np.asarray(distortion).reshape(-1)[:4]
+    camera = TagCamera(np.asarray(matrix), lens, size, float(error))
+    return camera, np.asarray(errors).reshape(-1)
 
 
-def solve_pose(camera: TagCamera, corners: Corners, tag_size: float) -> TagPose | None:
-    """The pose of the tag (Collins and Bartoli, 2014: IPPE), refined; None where there is none.
+def tag_poses(camera: TagCamera, corners: Corners, tag_size: float) -> list[TagPose]:
+    """The poses of the tag (Collins and Bartoli, 2014: IPPE), refined, the best first.
 
-    A square has two poses that look alike; the one that fits better is taken.
+    A square has two poses that look alike. None where its corners are those of no square.
     """
     target = tag_corners(tag_size)
-    best: TagPose | None = None
     # OpenCV's closed form, seldom, gives NaN for corners that it solves at the next call; the
     # second method stands in for it.
     for method in (cv2.SOLVEPNP_IPPE_SQUARE, cv2.SOLVEPNP_SQPNP):
         count, rotations, translations, _ = cv2.solvePnPGeneric(
             target, corners, camera.matrix, camera.distortion, flags=method
         )
-        found = list(zip(rotations, translations, strict=True))[:count]
-        found += [
-            cv2.solvePnPRefineLM(
-                target, corners, camera.matrix, camera.distortion, rotation.copy(), shift.copy()
-            )
-            for rotation, shift in found
-        ]
-        for rotation, shift in found:
-            shown, _ = cv2.projectPoints(target, rotation, shift, camera.matrix, camera.distortion)
-            error = float(np.sqrt(((shown.reshape(4, 2) - corners) ** 2).sum(1).mean()))
-            if np.isfinite(error) and (best is None or error < best.error):
-                matrix = np.asarray(cv2.Rodrigues(rotation)[0])
-                best = TagPose(matrix, np.asarray(shift).reshape(3), error)
-        if best is not None:
-            break
-    return best
+        starts = list(zip(rotations, translations, strict=True))[:count]
+        found = [_refined(camera, target, corners, *start) for start in starts]
+        poses = [pose for pose in found if np.isfinite(pose.error)]
+        if poses:
+            return sorted(poses, key=lambda pose: pose.error)
+    return []
+
+
+def _refined(
+    camera: TagCamera,
+    target: Float[np.ndarray, "4 3"],
+    corners: Corners,
+    rotation: np.ndarray,
+    shift: np.ndarray,
+) -> TagPose:
+    """A pose at its least error, by Levenberg's and Marquardt's method, if that is better."""
+    poses = []
+    for turn, move in (
+        (rotation, shift),
+        cv2.solvePnPRefineLM(
+            target, corners, camera.matrix, camera.distortion, rotation.copy(), shift.copy()
+        ),
+    ):
+        shown, _ = cv2.projectPoints(target, turn, move, camera.matrix, camera.distortion)
+        error = float(np.sqrt(((shown.reshape(4, 2) - corners) ** 2).sum(1).mean()))
+        matrix = np.asarray(cv2.Rodrigues(turn)[0])
+        poses.append(TagPose(matrix, np.asarray(move).reshape(3), error))
+    return min(poses, key=lambda pose: pose.error if np.isfinite(pose.error) else np.inf)
 
 
 def most_seen(views: Sequence[Mapping[int, Corners]]) -> tuple[int, int]:
@@ -153,32 +193,3 @@ def most_seen(views: Sequence[Mapping[int, Corners]]) -> tuple[int, int]:
             "and wholly in the picture"
         )
     return counts.most_common(1)[0]
-
-
-def tag_model(
-    camera: TagCamera,
-    poses: Mapping[str, TagPose],
-    corners: Mapping[str, Corners],
-    tag_size: float,
-) -> pycolmap.Reconstruction:
-    """A COLMAP model of the photos, with the tag's corners as its points."""
-    model = pycolmap.Reconstruction()
-    (fx, _, cx), (_, fy, cy), _ = camera.matrix
-    lens = pycolmap.Camera.create_from_model_name(1, "OPENCV", fx, *camera.size)
-    # COLMAP's pixel centres lie at +0.5.
-    lens.params = [fx, fy, cx + 0.5, cy + 0.5, *camera.distortion]
-    model.add_camera_with_trivial_rig(lens)
-    for number, name in enumerate(sorted(poses), start=1):
-        pose = poses[name]
-        image = pycolmap.Image(
-            name=name, keypoints=corners[name] + 0.5, camera_id=1, image_id=number
-        )
-        placed = pycolmap.Rigid3d(np.column_stack([pose.rotation, pose.translation]))
-        model.add_image_with_trivial_frame(image, placed)
-    for index, corner in enumerate(tag_corners(tag_size)):
-        track = pycolmap.Track()
-        for number in range(1, len(poses) + 1):
-            track.add_element(number, index)
-        model.add_point3D(corner, track, np.zeros(3, np.uint8))
-    model.update_point_3d_errors()
-    return model

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pycolmap
 from jaxtyping import Float
 from PIL import Image
 
@@ -17,24 +19,16 @@ from capture.checks.report import draw_scene, make_report, write_report
 from capture.input.photos import Photo, load_rgb
 from capture.output.export import Exported, export
 from capture.output.orient import Placement
-from capture.solve.aruco import (
-    Corners,
-    TagPose,
-    Tags,
-    calibrate,
-    find_tags,
-    most_seen,
-    solve_pose,
-    tag_model,
-)
-from datasets.sparse.model import OPENCV_TO_OPENGL
+from capture.solve.aruco import Corners, Tags, calibrate, find_tags, tag_corners
+from capture.solve.tag_adjustment import Adjustment, adjust_tags
+from capture.solve.tag_chain import rigid, transform
+from datasets.sparse.model import OPENCV_TO_OPENGL, camera_to_world, registered
 from errors import UserError
 from geometry.capture_kind import capture_kind
 from writing.files import replacing
 
 NPZ = "scene.npz"
 _NPZ_SIZE = 400  # longer side of its images in pixels
-_ERROR = 3.0  # pixels of reprojection from which a pose is not believed
 
 
 def make_tag_scene(
@@ -46,55 +40,50 @@ def make_tag_scene(
     tags: Tags,
     calibration: Sequence[Path],
 ) -> dict[str, Any]:
-    """Solve and write the scene by the tag that most photos show, alone; its report.
+    """Solve and write the scene by the tags alone; its report.
 
     Args:
         photos, skipped: as read.
         root, work: folders of the scene and of what is not finished.
-        tag_size: side of the black square, in metres.
+        tag_size: side of the black squares, in metres.
         tags: that the photos show.
         calibration: prepared photos to calibrate from; empty: the photos themselves.
     """
     size = photos[0].size
-    tag, _ = most_seen(list(tags.values()))
-    corners = {name: seen[tag] for name, seen in tags.items() if tag in seen}
     camera = calibrate(_views(calibration, size) or list(tags.values()), tag_size, size)
-
-    poses: dict[str, TagPose] = {}
-    for name, found in corners.items():
-        pose = solve_pose(camera, found, tag_size)
-        if pose is not None and pose.error < _ERROR:
-            poses[name] = pose
-    if len(poses) < FEWEST:
+    found = adjust_tags(camera, tags, tag_size)
+    if len(found.photos) < FEWEST:
         raise UserError(
-            f"the tag gives a pose to {len(poses)} of {len(photos)} photos; at least {FEWEST} are "
-            "needed: keep the whole tag in the picture, sharp and flat"
+            f"the tags give a pose to {len(found.photos)} of {len(photos)} photos; at least "
+            f"{FEWEST} are needed: keep whole tags in the picture, sharp and flat"
         )
-    model = tag_model(camera, poses, corners, tag_size)
-    centres = [-pose.rotation.T @ pose.translation for pose in poses.values()]
-    distance = np.linalg.norm(centres, axis=1)
-    rotations = [pose.rotation.T @ OPENCV_TO_OPENGL for pose in poses.values()]
-    c2w = np.concatenate([np.stack(rotations), np.stack(centres).reshape(-1, 3, 1)], axis=2)
-    # What is photographed stands on the tag or beside it: half as near, half as far again.
+    model = tag_model(found, tags, tag_size)
+    poses = camera_to_world(registered(model))
+    # What is photographed stands on the tags or beside them: half as near, half as far again.
+    distance = _distances(found)
     bounds = np.tile([0.5 * distance.min(), 1.5 * distance.max()], (len(poses), 1))
     exported = export(
         model,
         lambda name: (load_rgb(work / "images" / name), None),
         root,
         work,
-        placement=Placement(capture_kind(c2w), np.eye(4), "tag"),
+        placement=Placement(capture_kind(poses), np.eye(4), "tag"),
         bounds=bounds,
     )
     write_npz(root / NPZ, exported, root / "images")
-    verdicts = _verdicts(photos, set(corners), poses)
+    verdicts = _verdicts(photos, found)
     solver = {
         "try": "aruco",
-        "tag": tag,
+        "tag": found.first,
         "tag_size": tag_size,
+        "tags": sorted(found.tags),
         "calibration_error_px": round(camera.error, 3),
-        "focal_px": round(float(camera.matrix[0, 0]), 2),
+        "calibration_left_out": camera.left_out,
+        "focal_px": round(float(found.camera.matrix[0, 0]), 2),
+        "reprojection_error_px": round(found.camera.error, 3),
     }
-    advice = advise(Outcome(list(verdicts.values()), len(poses), parallax(model)))
+    poor = camera.error if camera.poor else None
+    advice = advise(Outcome(list(verdicts.values()), len(poses), parallax(model), calibration=poor))
     report = make_report(photos, skipped, verdicts, {}, advice, exported, solver)
 
     def load(name: str) -> np.ndarray:
@@ -103,6 +92,50 @@ def make_tag_scene(
     write_report(root, report, photos, load)
     draw_scene(root, model, exported, photos, load)
     return report
+
+
+def tag_model(found: Adjustment, tags: Tags, tag_size: float) -> pycolmap.Reconstruction:
+    """A COLMAP model of the photos, with the tags' corners as its points."""
+    model = pycolmap.Reconstruction()
+    (fx, _, cx), (_, fy, cy), _ = found.camera.matrix
+    lens = pycolmap.Camera.create_from_model_name(1, "OPENCV", fx, *found.camera.size)
+    # COLMAP's pixel centres lie at +0.5.
+    lens.params = [fx, fy, cx + 0.5, cy + 0.5, *found.camera.distortion]
+    model.add_camera_with_trivial_rig(lens)
+    tracks: dict[tuple[int, int], pycolmap.Track] = defaultdict(pycolmap.Track)
+    for number, name in enumerate(sorted(found.photos), start=1):
+        pose = found.photos[name]
+        keypoints: list[np.ndarray] = []
+        for tag, kept in found.kept[name].items():
+            for corner in np.flatnonzero(kept).tolist():
+                tracks[tag, corner].add_element(number, len(keypoints))
+                keypoints.append(tags[name][tag][corner] + 0.5)
+        image = pycolmap.Image(
+            name=name, keypoints=np.stack(keypoints), camera_id=1, image_id=number
+        )
+        placed = pycolmap.Rigid3d(np.column_stack([pose.rotation, pose.translation]))
+        model.add_image_with_trivial_frame(image, placed)
+    square = tag_corners(tag_size)
+    for (tag, corner), track in sorted(tracks.items(), key=lambda item: item[0]):
+        if track.length() > 1:
+            place = transform(found.tags[tag], square[[corner]])[0]
+            model.add_point3D(place, track, np.zeros(3, np.uint8))
+    model.update_point_3d_errors()
+    return model
+
+
+def _distances(found: Adjustment) -> Float[np.ndarray, "view"]:
+    """From each photo to the tags that it shows."""
+    return np.array(
+        [
+            np.linalg.norm(
+                transform(rigid(pose.rotation, pose.translation), found.tags[tag][None, :3, 3])
+            )
+            for name, pose in found.photos.items()
+            for tag, kept in found.kept[name].items()
+            if kept.any()
+        ]
+    )
 
 
 def check_one_size(photos: Sequence[Photo]) -> None:
@@ -178,16 +211,14 @@ def _views(calibration: Sequence[Path], size: tuple[int, int]) -> list[Mapping[i
     return views
 
 
-def _verdicts(
-    photos: Sequence[Photo], seen: set[str], poses: dict[str, TagPose]
-) -> dict[str, Verdict]:
+def _verdicts(photos: Sequence[Photo], found: Adjustment) -> dict[str, Verdict]:
     verdicts = check_photos(photos)
     for photo in photos:
-        if photo.name not in seen:
-            lost = f"NOT PLACED ({NO_TAG})"
-        elif photo.name not in poses:
-            lost = "NOT PLACED (the tag is bent or blurred)"
+        if photo.name in found.photos:
+            unfit = sorted(t for t, kept in found.kept[photo.name].items() if not kept.all())
+            named = f"tag{'s' * (len(unfit) > 1)} {', '.join(map(str, unfit))}"
+            notes = [f"corners of {named} left out"] if unfit else []
         else:
-            continue
-        verdicts[photo.name] = Verdict(photo.name, (lost, *verdicts[photo.name].notes))
+            notes = [f"NOT PLACED ({found.lost.get(photo.name, NO_TAG)})"]
+        verdicts[photo.name] = Verdict(photo.name, (*notes, *verdicts[photo.name].notes))
     return verdicts

@@ -9,6 +9,8 @@ import pytest
 
 from capture.checks.advice import Outcome, advise
 from capture.checks.check import (
+    TAG_APART,
+    TAG_TWO_SIDED,
     Verdict,
     check_photos,
     check_solution,
@@ -131,6 +133,17 @@ def consistency(torn: int = 0, weak: int = 0, against: int = 0, breaks: int = 0)
             "tag is not visible in 8 of 20",
             "in between",
         ),
+        (
+            Outcome(clean(20, f"NOT PLACED ({TAG_TWO_SIDED})"), 19, 20.0),
+            "In 1 of 20 photos the tag is so small",
+            "in between",
+        ),
+        (
+            Outcome(clean(20, *[f"NOT PLACED ({TAG_APART})"] * 5), 15, 20.0),
+            "take some that show both",
+            "in between",
+        ),
+        (Outcome(clean(20), 20, 20.0, calibration=1.84), "(error 1.8 pixels;", "few"),
         # Motion; none is spoken of where nothing could be placed.
         (Outcome(clean(20), 20, 1.0, video=True), "film for longer", "turning on the spot"),
         (Outcome(clean(20), 0, None), "in between", "hardly moved"),
