@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from reporting.events import Series
@@ -30,11 +32,10 @@ def judge(run: Run) -> list[str]:
         middle = float(np.median([row["psnr"] for row in photos]))
         bad = sorted((r for r in photos if middle - r["psnr"] > _BAD_PHOTO), key=_psnr)
         if bad:
-            names = ", ".join(f"{row['name']} ({row['psnr']:.1f} dB)" for row in bad[:3])
+            names = ", ".join(_described(row) for row in bad[:3])
             said.append(
                 f"{len(bad)} of {len(photos)} training photos are far below the others' "
-                f"{middle:.1f} dB: {names}. Look whether they are blurred, misplaced or otherwise "
-                "exposed."
+                f"{middle:.1f} dB: {names}."
             )
     return said
 
@@ -66,5 +67,10 @@ def _tail(series: Series) -> float:
     return float(np.mean(series.values[-count:]))
 
 
-def _psnr(row: dict[str, float]) -> float:
+def _described(row: dict[str, Any]) -> str:
+    cause = row.get("cause") or "look whether it is blurred, misplaced or otherwise exposed"
+    return f"{row['name']} ({row['psnr']:.1f} dB: {cause})"
+
+
+def _psnr(row: dict[str, Any]) -> float:
     return row["psnr"]
