@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.photo_causes import BLURRED
 from reporting.events import Series
 from reporting.run import Run
 
@@ -37,6 +38,9 @@ def judge(run: Run) -> list[str]:
                 f"{len(bad)} of {len(photos)} training photos are far below the others' "
                 f"{middle:.1f} dB: {names}."
             )
+        blurred = [r["name"] for r in photos if r.get("cause") == BLURRED and r not in bad[:3]]
+        if blurred:  # which PSNR alone hides
+            said.append(f"Blurred beside the other photos: {', '.join(blurred)}.")
     return said
 
 

@@ -188,9 +188,11 @@ def test_training_photos_are_listed_the_worst_first(folder: Path, page: str):
 def test_causes_of_bad_photos_are_in_the_judgement():
     photos = [{"name": str(number), "psnr": 25.0} for number in range(4)]
     bad = [{"name": "bad", "psnr": 15.0, "cause": "blurred"}, {"name": "odd", "psnr": 16.0}]
+    photos[2]["cause"] = "blurred"
     run = Run("made", Path(), Log({}, {}), {"training_photos": bad + photos}, *[None] * 4)
     told = " ".join(judge(run))
     assert "bad (15.0 dB: blurred)" in told
+    assert "Blurred beside the other photos: 2." in told
     assert "odd (16.0 dB: look whether it is blurred, " in told
 
 
