@@ -186,7 +186,7 @@ def _without_a_part(pair: Pair) -> tuple[float, str]:
     part = ~outside & pair.counted
     if coarse[part].sum() < _COARSE * error[part].sum():
         return left, f"finer detail than the field shows, {where}"
-    return left, f"something moved or reflected, {where}"
+    return left, f"one part differs, {where} (moved, reflected or in few photos)"
 
 
 def _error(a: Picture, b: Picture) -> Float32[np.ndarray, "height width"]:

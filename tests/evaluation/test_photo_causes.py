@@ -59,7 +59,7 @@ SPOILT: list[tuple[Callable[[Pair], Pair], str]] = [
     # As if the camera had been turned.
     (lambda pair: replace(pair, photo=np.roll(pair.photo, 3, axis=1)), "misplaced by 5 %"),
     (lambda pair: replace(pair, photo=np.roll(pair.photo, -6, axis=0)), "misplaced by 9 %"),
-    (lambda pair: replace(pair, photo=_painted(pair.photo)), "moved or reflected, top right"),
+    (lambda pair: replace(pair, photo=_painted(pair.photo)), "one part differs, top right"),
     (lambda pair: _relit(pair, 0.6), "otherwise exposed, darker"),
     (lambda pair: _relit(pair, 1.4), "otherwise exposed, brighter"),
     (lambda pair: replace(pair, photo=_grainy(pair.photo)), UNCLEAR),

@@ -66,7 +66,7 @@ def test_photos_that_stand_out_are_told_with_their_causes(run):
     told = {row["name"]: row["cause"] for row in rows if "cause" in row}
     assert set(told) == {BLURRED, PAINTED, TURNED}
     assert told[BLURRED] == "blurred"
-    assert told[PAINTED].startswith("something moved or reflected, ")
+    assert told[PAINTED].startswith("one part differs, ")
     assert told[TURNED].startswith("misplaced by ")
     assert rows[0]["name"] == TURNED
     line = next(line for line in said.splitlines() if line.startswith("training photos:"))
