@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from evaluation.photo_causes import BLURRED
 from reporting.events import Series
 from reporting.run import Run
 
@@ -30,12 +33,14 @@ def judge(run: Run) -> list[str]:
         middle = float(np.median([row["psnr"] for row in photos]))
         bad = sorted((r for r in photos if middle - r["psnr"] > _BAD_PHOTO), key=_psnr)
         if bad:
-            names = ", ".join(f"{row['name']} ({row['psnr']:.1f} dB)" for row in bad[:3])
+            names = ", ".join(_described(row) for row in bad[:3])
             said.append(
                 f"{len(bad)} of {len(photos)} training photos are far below the others' "
-                f"{middle:.1f} dB: {names}. Look whether they are blurred, misplaced or otherwise "
-                "exposed."
+                f"{middle:.1f} dB: {names}."
             )
+        blurred = [r["name"] for r in photos if r.get("cause") == BLURRED and r not in bad[:3]]
+        if blurred:  # which PSNR alone hides
+            said.append(f"Blurred beside the other photos: {', '.join(blurred)}.")
     return said
 
 
@@ -66,5 +71,10 @@ def _tail(series: Series) -> float:
     return float(np.mean(series.values[-count:]))
 
 
-def _psnr(row: dict[str, float]) -> float:
+def _described(row: dict[str, Any]) -> str:
+    cause = row.get("cause") or "look whether it is blurred, misplaced or otherwise exposed"
+    return f"{row['name']} ({row['psnr']:.1f} dB: {cause})"
+
+
+def _psnr(row: dict[str, Any]) -> float:
     return row["psnr"]

@@ -26,7 +26,7 @@ _MEAN = {"psnr": float, "ssim": float}
 _RECORD = {
     **{"state": str, "step": int, "epoch": int, "first_step": int, "seconds": float},
     **{"options": {"model": str}, "views": {str: int}, "parameters": int, "versions": {str: str}},
-    **{"training_photos": [{"name": str, "psnr": float}], "validation": _MEAN},
+    **{"training_photos": [{"name": str, "psnr": float, "cause": str}], "validation": _MEAN},
     **{"scene": str, "command": str, "started": str, "device": str, "devices": int},
 }
 _METRICS = {

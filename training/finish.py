@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from errors import UserError, explain
 from evaluation.pictures import compare_view
@@ -14,15 +12,15 @@ from evaluation.protocol import Protocol
 
 from .callbacks.record import log_folder
 from .config import RunConfig
+from .ending.photo_table import photo_table, summary
+from .ending.whole_split import validate_whole
 from .system import RadianceSystem
 from .trainer import Run, steps_per_epoch
 from .validation import log_images
-from .whole_split import validate_whole
 
 # The validation at the end begins no further view after so many seconds, or this share of the
 # training's.
 _VALIDATE_SECONDS, _VALIDATE_SHARE = 60.0, 0.2
-_WORST = 3  # photos that are named
 _LARGE_PHOTO = 2000  # pixels along a side
 
 
@@ -55,12 +53,10 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
     run.record.add(
         {"validation": {"psnr": result.psnr, "ssim": result.ssim, "views": result.views}}
     )
-    photos = photo_table(system, run)
+    photos = photo_table(system, run.errors.psnr)
     run.record.add({"training_photos": photos})
     if len(photos) > 1:
-        middle, worst = median(row["psnr"] for row in photos), photos[:_WORST]
-        names = ", ".join(f"{row['name']} {row['psnr']:.1f}" for row in worst)
-        print(f"training photos: PSNR {middle:.1f} dB in the middle; the worst: {names}")
+        print(summary(photos))
     if result.first is not None and log_folder(run.trainer) is not None:
         photo = system.scene.photos([system.scene.splits["val"][0]]).image(0).numpy()
         stack = compare_view(result.first.image, result.first.depth, photo)
@@ -71,17 +67,6 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
         f"next: python eval.py --ckpt_path {run.keep_last.path}, "
         f"or look around: python view.py --ckpt_path {run.keep_last.path}"
     )
-
-
-def photo_table(system: RadianceSystem, run: Run) -> list[dict[str, Any]]:
-    """Name and PSNR in dB of each training photo, the worst first, from the training's errors."""
-    frames = [system.scene.frames[index] for index in system.scene.splits["train"]]
-    rows = [
-        {"name": frame.name if frame else str(number), "psnr": round(psnr, 2)}
-        for number, (frame, psnr) in enumerate(zip(frames, run.errors.psnr, strict=False))
-        if psnr is not None
-    ]
-    return sorted(rows, key=lambda row: float(row["psnr"]))
 
 
 @contextlib.contextmanager

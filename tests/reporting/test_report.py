@@ -185,6 +185,17 @@ def test_training_photos_are_listed_the_worst_first(folder: Path, page: str):
     assert photos[0]["name"] in page
 
 
+def test_causes_of_bad_photos_are_in_the_judgement():
+    photos = [{"name": str(number), "psnr": 25.0} for number in range(4)]
+    bad = [{"name": "bad", "psnr": 15.0, "cause": "blurred"}, {"name": "odd", "psnr": 16.0}]
+    photos[2]["cause"] = "blurred"
+    run = Run("made", Path(), Log({}, {}), {"training_photos": bad + photos}, *[None] * 4)
+    told = " ".join(judge(run))
+    assert "bad (15.0 dB: blurred)" in told
+    assert "Blurred beside the other photos: 2." in told
+    assert "odd (16.0 dB: look whether it is blurred, " in told
+
+
 @pytest.mark.parametrize(
     ("train_psnr", "held_out", "told"),
     [
@@ -285,6 +296,9 @@ def test_markup_in_names_from_files_is_shown_not_run(tmp_path):
     logs = tmp_path / "logs/exp/version_0"
     for path in (logs / "run.json", logs / "capture/capture_report.json"):
         path.write_text(path.read_text().replace('"cpu"', f'"{script}"').replace("Take", script))
+    record = json.loads((logs / "run.json").read_text())
+    record["training_photos"] = [{"name": script, "psnr": 9.0, "cause": f"as told: {script}"}]
+    (logs / "run.json").write_text(json.dumps(record))
     metrics = tmp_path / "results/test/metrics.json"
     metrics.write_text(metrics.read_text().replace('"r_0"', f'"{script}"'))
     run = load_run("exp", tmp_path / "logs", tmp_path / "results")
@@ -299,3 +313,4 @@ def test_markup_in_names_from_files_is_shown_not_run(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert script not in page
     assert page.count("&lt;script&gt;alert(1)") >= 5
+    assert "as told: &lt;script&gt;alert(1)" in page

@@ -9,8 +9,8 @@ from evaluation.held_out import HeldOutFit
 from evaluation.protocol import Protocol, mean_of, measure_view
 from evaluation.views import View, render_view
 
-from .distributed.processes import all_gather, any_process, rank, world_size
-from .system import RadianceSystem
+from ..distributed.processes import all_gather, any_process, rank, world_size
+from ..system import RadianceSystem
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What follows a training: its validation as a whole, and a look at its photos."""
