@@ -322,7 +322,7 @@ def train(options: TrainOptions) -> str | None:
         run.trainer.callbacks.append(live_page(run.clock))  # type: ignore[attr-defined]
     announce(system, options, processes, accelerator)
     resume_from = None if resumed is None else options.ckpt_path
-    with going_on(run, options):
+    with going_on(run, options, resume_from):
         check_writable(run.keep_last.path.parent)
         run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
         if run.keep_last.interrupted:

@@ -204,6 +204,11 @@ def test_parallax_is_the_angle_between_rays():
     a, b = (pose[:, 3] - centre for pose in sideways(2))
     angle = np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
     assert parallax(model) == pytest.approx(angle, rel=0.1)
+    # Points that one photo sees, or none.
+    (first, second, *_) = model.points3D.values()
+    model.delete_observation(first.track.elements[0].image_id, first.track.elements[0].point2D_idx)
+    second.track = pycolmap.Track()
+    assert parallax(model) == pytest.approx(angle, rel=0.1)
 
 
 def random_similarity(seed: int) -> np.ndarray:

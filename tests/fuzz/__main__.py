@@ -25,9 +25,9 @@ def main() -> int:
         return 0
     names = [options.target] if options.target else sorted(TARGETS)
     results = {name: Result() for name in names}
-    end = time.monotonic() + options.seconds
     number = options.seed * 1_000_000
-    with Campaign() as campaign:
+    with Campaign(names) as campaign:
+        end = time.monotonic() + options.seconds
         while time.monotonic() < end:
             for name in names:
                 # Those that take long are few in the tests, too.

@@ -10,7 +10,7 @@ from tests.fuzz.targets import TARGETS
 
 @pytest.fixture(scope="module")
 def campaign():
-    with Campaign() as campaign:
+    with Campaign(TARGETS) as campaign:
         yield campaign
 
 

@@ -106,6 +106,28 @@ def test_nothing_to_go_on_with(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        {"optimizer_states": [{}]},
+        {"loops": {}},
+        {"position": "x"},
+        {"lr_schedulers": [{"_step_count": "x"}]},
+        {"callbacks": {"TrainingClock": {"seconds": None}}},
+        {"lr_schedulers": [{"_step_count": "x"}]},
+    ],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_a_damaged_state_of_training_is_named(folder, damage):
+    content = torch.load(folder / "ckpts/whole/last.ckpt", weights_only=True)
+    torch.save(content | damage, folder / "damaged.ckpt")
+    words = ("--max_steps", "22", "--exp_name", "damaged", "--ckpt_path", "damaged.ckpt")
+    with pytest.raises(UserError) as caught:
+        command(folder, "train", *words)
+    assert "damaged.ckpt: the state of its training is damaged" in str(caught.value)
+    assert not (folder / "ckpts/damaged/last.ckpt").exists()
+
+
+@pytest.mark.parametrize(
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
