@@ -113,7 +113,6 @@ def test_nothing_to_go_on_with(folder, monkeypatch):
         {"position": "x"},
         {"lr_schedulers": [{"_step_count": "x"}]},
         {"callbacks": {"TrainingClock": {"seconds": None}}},
-        {"lr_schedulers": [{"_step_count": "x"}]},
     ],
     ids=lambda damage: next(iter(damage)),
 )
