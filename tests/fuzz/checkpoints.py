@@ -47,7 +47,7 @@ def nerf_pl(root: Path) -> None:
 
 def exported(root: Path, model: str = "nerf", crop: Any = None, **options: Any) -> None:
     """What --export_weights writes of a network of some dozen numbers."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from cli import to_dict
     from datasets import load_scene
@@ -65,6 +65,8 @@ def exported(root: Path, model: str = "nerf", crop: Any = None, **options: Any) 
     info = SceneInfo(scene.region, scene.background, scene.foreground_only)
     spec = find_model(model)
     recipe = spec.make_recipe(trained.config, info)
+    if hasattr(recipe, "occupancy_resolution"):
+        recipe = replace(recipe, occupancy_resolution=4)
     fields = spec.build_fields(trained.config, info, recipe)
     state = {
         f"{name}.{key}": value
@@ -92,6 +94,11 @@ def exported_nerf(root: Path) -> None:
 
     crop = CropBox((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     exported(root, crop=crop, N_samples=4, N_importance=4, **small)
+
+
+def exported_tensorf(root: Path) -> None:
+    """With an occupancy grid."""
+    exported(root, "tensorf", resolution=16, sampler="occupancy")
 
 
 def exported_voxels(root: Path) -> None:
@@ -122,7 +129,7 @@ def mutate_checkpoint(content: bytes, rng: random.Random) -> bytes:
     else:
         holder, key = rng.choice(list(_tensors(values)))
         other = mutate_array(holder[key].numpy(), rng)
-        with contextlib.suppress(TypeError):  # numpy has more types
+        with contextlib.suppress(TypeError, ValueError):  # numpy has more types
             holder[key] = torch.from_numpy(np.ascontiguousarray(other))
     result = io.BytesIO()
     torch.save(values, result)

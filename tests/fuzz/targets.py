@@ -110,7 +110,10 @@ _all = (
     ),
     Target(
         "weights",
-        [checkpoints.exported_nerf, checkpoints.exported_voxels, checkpoints.packed],
+        [
+            *(checkpoints.exported_nerf, checkpoints.exported_tensorf),
+            *(checkpoints.exported_voxels, checkpoints.packed),
+        ],
         _CHECKPOINT,
         readers.render_weights,
     ),
