@@ -135,6 +135,8 @@ def _read_network(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
     learnt, weights = FitOptions(**values), saved["weights"]
     if min(width, height) < 1 or width * height > _MOST_PIXELS or learnt.num_layers > len(weights):
         raise ValueError(f"{width} x {height} pixels, {learnt.num_layers} layers")
+    if not all(weight.is_floating_point() for weight in weights.values()):
+        raise ValueError("weights that are no real numbers")
     with torch.device("meta"):  # no memory is taken before the shapes fit
         image_models[learnt.model](learnt, width, height).load_state_dict(weights, assign=True)
     network = image_models[learnt.model](learnt, width, height)

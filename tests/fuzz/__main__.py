@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -26,7 +27,8 @@ def main() -> int:
     names = [options.target] if options.target else sorted(TARGETS)
     results = {name: Result() for name in names}
     number = options.seed * 1_000_000
-    with Campaign(names) as campaign:
+    # Ctrl-C ends it with what was found until then.
+    with contextlib.suppress(KeyboardInterrupt), Campaign(names) as campaign:
         end = time.monotonic() + options.seconds
         while time.monotonic() < end:
             for name in names:

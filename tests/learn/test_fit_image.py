@@ -197,6 +197,7 @@ def test_command_learns_the_image_and_writes_everything(run, photo: Path, tmp_pa
         {"size": [2**31, 2**31]},
         {"options": {"width": 10**9}},
         {"options": {"num_layers": 10**9}},
+        {"weights": "complex"},
     ],
     ids=str,
 )
@@ -211,6 +212,9 @@ def test_a_damaged_network_is_refused(photo: Path, tmp_path: Path, damage: dict[
     torch.save(content, tmp_path / "network.pt")
     again = replace(small, ckpt_path=str(tmp_path / "network.pt"))
     paint_again(again)
+    if "weights" in damage:
+        name = next(iter(content["weights"]))
+        damage = {"weights": {**content["weights"], name: content["weights"][name].cfloat()}}
     options = {**content["options"], **damage.get("options", {})}
     torch.save({**content, **damage, "options": options}, tmp_path / "network.pt")
     with pytest.raises(UserError, match=r"network\.pt: not a network\.pt that"):

@@ -15,6 +15,7 @@ import torch
 
 import train
 from errors import UserError, explain
+from tests.fuzz.runs import trained_voxels
 from tests.helpers.commands import TINY, weights
 from tests.helpers.runs import command
 from tests.scenes import write_blender
@@ -103,6 +104,15 @@ def test_nothing_to_go_on_with(folder, monkeypatch):
     more = ("--max_steps", "30", "--exp_name", "further")
     with pytest.raises(UserError, match=f"go on with: python train.py --ckpt_path {last}"):
         command(folder, "train", "--ckpt_path", last, *more)
+
+
+def test_damaged_weights_are_told(tmp_path):
+    trained_voxels(tmp_path)
+    content = torch.load(tmp_path / "given.ckpt", weights_only=True)
+    content["state_dict"]["nerf_coarse.box"] = torch.zeros(2, 3, dtype=torch.float64)
+    torch.save(content, tmp_path / "given.ckpt")
+    with pytest.raises(UserError, match=r"given\.ckpt: its weights are damaged"):
+        command(tmp_path, "train", "--ckpt_path", "given.ckpt", "--max_steps", "5")
 
 
 @pytest.mark.parametrize(
