@@ -137,6 +137,7 @@ def _read_network(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
         raise ValueError(f"{width} x {height} pixels, {learnt.num_layers} layers")
     if not all(weight.is_floating_point() for weight in weights.values()):
         raise ValueError("weights that are no real numbers")
+    weights = {name: weight.float() for name, weight in weights.items()}
     with torch.device("meta"):  # no memory is taken before the shapes fit
         image_models[learnt.model](learnt, width, height).load_state_dict(weights, assign=True)
     network = image_models[learnt.model](learnt, width, height)

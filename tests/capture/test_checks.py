@@ -22,6 +22,7 @@ from capture.input.photos import Photo, camera_key
 from capture.output.orient import dominant_plane, place
 from capture.output.undistort import Undistorter, pinhole_of
 from capture.solve.features import pairs_to_match
+from errors import UserError
 from geometry.poses import apply
 from tests.capture_scene import orbit, pattern, points_seen, sideways
 
@@ -288,6 +289,14 @@ def test_cameras_are_told_apart():
     assert key != camera_key({make: "A", model: "One", focal: 6.0}, (400, 300))
     assert key != camera_key({make: "A", model: "Two", focal: 4.2}, (400, 300))
     assert key != camera_key({make: "A", model: "One", focal: 4.2}, (300, 400))
+
+
+@pytest.mark.parametrize("focal", [(0, 300), (300, 0), (300, np.nan), (1e-300, 300), (np.inf, 300)])
+def test_impossible_focal_lengths_are_told(focal):
+    camera = pycolmap.Camera.create_from_model_name(1, "PINHOLE", 300, 400, 300)
+    camera.params = [*focal, 200, 150]
+    with pytest.raises(UserError, match="focal lengths"):
+        pinhole_of(camera)
 
 
 @pytest.mark.parametrize(

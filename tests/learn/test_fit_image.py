@@ -212,9 +212,12 @@ def test_a_damaged_network_is_refused(photo: Path, tmp_path: Path, damage: dict[
     torch.save(content, tmp_path / "network.pt")
     again = replace(small, ckpt_path=str(tmp_path / "network.pt"))
     paint_again(again)
+    name, weight = next(iter(content["weights"].items()))
+    mixed = {**content["weights"], name: weight.half()}
+    torch.save({**content, "weights": mixed}, tmp_path / "network.pt")
+    paint_again(again)
     if "weights" in damage:
-        name = next(iter(content["weights"]))
-        damage = {"weights": {**content["weights"], name: content["weights"][name].cfloat()}}
+        damage = {"weights": {**content["weights"], name: weight.cfloat()}}
     options = {**content["options"], **damage.get("options", {})}
     torch.save({**content, **damage, "options": options}, tmp_path / "network.pt")
     with pytest.raises(UserError, match=r"network\.pt: not a network\.pt that"):
