@@ -274,7 +274,10 @@ class NeRFSystem(LightningModule):
         checkpoint["position"] = self.position
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.position = checkpoint["position"]
+        position = checkpoint["position"]
+        if not isinstance(position, int) or not 0 <= position < 1 << 48:
+            raise ValueError(f"training rays up to {position!r}")
+        self.position = position
 
 
 def main() -> None:

@@ -121,6 +121,8 @@ def test_damaged_weights_are_told(tmp_path):
         {"optimizer_states": [{}]},
         {"loops": {}},
         {"position": "x"},
+        {"position": float("nan")},
+        {"position": 2**63},
         {"lr_schedulers": [{"_step_count": "x"}]},
         {"callbacks": {"TrainingClock": {"seconds": None}}},
     ],
