@@ -45,7 +45,7 @@ from training.distributed.devices import choose_devices, resolve_device
 from training.distributed.launch import launch
 from training.distributed.processes import should_report, silence_other_ranks, world_size
 from training.finish import announce, finish, go_on_with, going_on
-from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
+from training.optim.optimizers import check_state, growing_optimizer, make_optimizer, make_scheduler
 from training.randomness import random_background, step_generator
 from training.resume import reached_limit, start_from
 from training.trainer import make_run
@@ -183,6 +183,8 @@ class NeRFSystem(LightningModule):
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
         self.depth = self.depth and self.depth.to(self.device)
+        for optimizer in self.trainer.optimizers:
+            check_state(optimizer)
 
     def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Any]:
         rays, rgbs = self.decode_batch(batch)

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Campaign:
         child.stdin.flush()
         answer = self._answer(SECONDS + 10)
         if answer is None:
+            time.sleep(0.5)  # one that has just ended is not known to have at once
             code = child.poll()
             self._end()
             return "fail: hangs" if code is None else f"fail: ends the process ({code})"

@@ -106,6 +106,17 @@ def test_nothing_to_go_on_with(folder, monkeypatch):
         command(folder, "train", "--ckpt_path", last, *more)
 
 
+def test_moments_that_do_not_fit_reach_no_optimizer(folder):
+    """Its kernels would write beyond their end."""
+    content = torch.load(folder / "ckpts/whole/last.ckpt", weights_only=True)
+    state = content["optimizer_states"][0]["state"][0]
+    state["exp_avg"] = state["exp_avg"][:1]
+    torch.save(content, folder / "short.ckpt")
+    words = ("--max_steps", "22", "--exp_name", "short", "--ckpt_path", "short.ckpt")
+    with pytest.raises(UserError, match=r"short\.ckpt: the state.*exp_avg of"):
+        command(folder, "train", *words)
+
+
 def test_damaged_weights_are_told(tmp_path):
     trained_voxels(tmp_path)
     content = torch.load(tmp_path / "given.ckpt", weights_only=True)
