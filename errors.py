@@ -48,12 +48,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_lost_process(error: BaseException) -> bool:
+    """Whether `error` says that another process of the run is gone."""
+    # Gloo raises a plain RuntimeError, NCCL and the store a subclass of it.
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        type(error).__module__ == "torch.distributed"
+        or ("gloo" in text and ("by peer" in text or "connect" in text or "closed" in text))
+    )
+
+
 def explain(error: BaseException) -> str | None:
     """The line for a user whose machine or files caused `error`; None where it is our bug."""
     if isinstance(error, UserError):
         return str(error)
     if is_out_of_memory(error):
         return "out of memory: try a smaller --batch_size, --chunk or --img_wh"
+    if is_lost_process(error):
+        return "another process of this run has ended (killed, or out of memory?)"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return "--compile does not work here (it needs a C++ compiler, or Triton); leave it out"
     if isinstance(error, OSError) and error.errno is not None:

@@ -45,7 +45,7 @@ from training.distributed.devices import choose_devices, resolve_device
 from training.distributed.launch import launch
 from training.distributed.processes import should_report, silence_other_ranks, world_size
 from training.finish import announce, finish, go_on_with, going_on
-from training.optim.optimizers import growing_optimizer, make_optimizer, make_scheduler
+from training.optim.optimizers import check_state, growing_optimizer, make_optimizer, make_scheduler
 from training.randomness import random_background, step_generator
 from training.resume import reached_limit, start_from
 from training.trainer import make_run
@@ -183,6 +183,8 @@ class NeRFSystem(LightningModule):
     def on_train_start(self) -> None:
         self.train_rays.position = self.position  # of a resumed run
         self.depth = self.depth and self.depth.to(self.device)
+        for optimizer in self.trainer.optimizers:
+            check_state(optimizer)
 
     def training_step(self, batch: RayBatch, batch_idx: int) -> dict[str, Any]:
         rays, rgbs = self.decode_batch(batch)
@@ -274,7 +276,10 @@ class NeRFSystem(LightningModule):
         checkpoint["position"] = self.position
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.position = checkpoint["position"]
+        position = checkpoint["position"]
+        if not isinstance(position, int) or not 0 <= position < 1 << 48:
+            raise ValueError(f"training rays up to {position!r}")
+        self.position = position
 
 
 def main() -> None:
@@ -322,7 +327,7 @@ def train(options: TrainOptions) -> str | None:
         run.trainer.callbacks.append(live_page(run.clock))  # type: ignore[attr-defined]
     announce(system, options, processes, accelerator)
     resume_from = None if resumed is None else options.ckpt_path
-    with going_on(run, options):
+    with going_on(run, options, resume_from):
         check_writable(run.keep_last.path.parent)
         run.trainer.fit(system, ckpt_path=resume_from, weights_only=True)
         if run.keep_last.interrupted:

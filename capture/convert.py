@@ -93,7 +93,10 @@ def _convert(
     verdicts = check_solution(check_photos(photos), set(features), {}, {}, drift)
     own(steps)
     database = source / "database.db"
-    exported = export(model, read, root, work, database if database.is_file() else None)
+    try:
+        exported = export(model, read, root, work, database if database.is_file() else None)
+    except UserError as error:  # of its cameras or points
+        raise UserError(f"{source}: {error}") from error
     solver = {"try": "converted", "models": [len(images)], "points": model.num_points3D()}
     angle = parallax(model) if model.num_points3D() else None
     if angle is not None:

@@ -36,11 +36,11 @@ from capture.output.export import RESULTS, export
 from capture.output.orient import Placement
 from capture.solve.aruco import Tags, find_tags, most_seen
 from capture.solve.features import turned_on_the_spot
-from capture.solve.solve import Solution, solve
+from capture.solve.solve import Solution, read_own, solve
 from capture.solve.tag_frame import to_tag_frame
 from capture.solve.tag_scene import NPZ, check_one_size, make_tag_scene, write_npz
-from capture.steps import Steps, own
-from datasets.sparse.model import camera_to_world, model_folders, read_one, registered
+from capture.steps import Steps, forget, is_of_damage, own
+from datasets.sparse.model import camera_to_world, model_folders, registered
 from errors import UserError
 from geometry.capture_kind import capture_kind
 from writing.progress import progress_bar
@@ -55,9 +55,22 @@ _BY_FEATURES = 0.9
 def prepare(options: PrepareConfig) -> dict[str, Any]:
     """Make the scene; its report. Steps that are finished already are not repeated.
 
-    Raises UserError, with the reason in plain words, where the input is no capture that poses
-    can be found from.
+    Where what an earlier run has left is damaged, all of them are. Raises UserError, with the
+    reason in plain words, where the input is no capture that poses can be found from.
     """
+    work = Path(options.root_dir) / WORK
+    goes_on = work.is_dir()
+    try:
+        return _prepare(options)
+    except Exception as error:
+        if not goes_on or not is_of_damage(error, work):
+            raise
+    print(f"{work}: what an earlier run has left there is damaged; starting again")
+    forget(work)
+    return _prepare(options)
+
+
+def _prepare(options: PrepareConfig) -> dict[str, Any]:
     source, root = Path(options.input), Path(options.root_dir)
     work = root / WORK
     steps = Steps(work)
@@ -154,7 +167,7 @@ def _make_scene(
             return None
         _stop(photos, skipped, verdicts, found, root, load, video)
     assert found.model is not None
-    model = read_one(found.model)
+    model = read_own(found.model)
     placed = {image.name for image in registered(model)}
     placement, by_tag = None, {}
     if tags is not None:
@@ -283,7 +296,7 @@ def _stop(
     """Write what is known, and say in one line why there is no scene."""
     placed: set[str] = set()
     if found.model is not None:
-        placed = {image.name for image in registered(read_one(found.model))}
+        placed = {image.name for image in registered(read_own(found.model))}
     verdicts = check_solution(verdicts, placed, found.features, found.partners, {}, found.contested)
     outcome = Outcome(
         list(verdicts.values()),

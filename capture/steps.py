@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import pycolmap
 
+from errors import explain
 from writing.files import write_bytes
 from writing.progress import progress_bar
 
@@ -55,6 +57,28 @@ class Steps:
 def own(steps: Steps) -> None:
     """Write down, before the first result, that the results in the scene's folder are ours."""
     steps.run("owner", "", lambda: True)
+
+
+class Damaged(Exception):
+    """What a step has left is not as it was left."""
+
+
+def is_of_damage(error: Exception, folder: Path) -> bool:
+    """Whether an error comes of what steps have left in a folder, as far as can be told.
+
+    Whatever a reader may raise counts, but for what has another cause: the user, the machine.
+    """
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return folder.resolve() in Path(error.filename).resolve().parents
+    return explain(error) is None
+
+
+def forget(folder: Path) -> None:
+    """Remove what steps have left, but that the results in the scene's folder are ours."""
+    ours = "owner" in Steps(folder).entries
+    shutil.rmtree(folder)
+    if ours:
+        own(Steps(folder))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,7 +30,12 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> float:
 
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in (image, reference))
     padding = "valid" if min(image.shape[:2]) >= 11 and mask is None else "same"
-    values = kornia.metrics.ssim(a, b, window_size=11, max_val=1.0, padding=padding)[0]
+    # A channel at a time: it takes some thirty bytes a value.
+    channels = [
+        kornia.metrics.ssim(x, y, window_size=11, max_val=1.0, padding=padding)[0]
+        for x, y in zip(a.split(1, dim=1), b.split(1, dim=1), strict=True)
+    ]
+    values = torch.cat(channels)
     if mask is not None:
         values = values[:, torch.from_numpy(mask)]
     return float(values.mean())

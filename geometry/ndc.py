@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+# Of a direction along the axis. Others in single precision are larger, or zero.
+_SMALLEST = 1e-9
+
 
 @dataclass(frozen=True)
 class NDC:
@@ -40,8 +43,10 @@ class NDC:
     ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch 3"]]:
         """Map world rays; the NDC parameter t runs from 0 (the near plane) to 1 (infinity).
 
-        The NDC direction is not a unit vector (equations 25 and 26).
+        The NDC direction is not a unit vector (equations 25 and 26). A ray along the near plane,
+        which has none, is taken as one that meets it far away.
         """
+        directions = _off_plane(directions)
         on_plane = self._to_near_plane(origins, directions)
         mapped = self.points(on_plane)
         ratio_x = directions[..., 0] / directions[..., 2] - on_plane[..., 0] / on_plane[..., 2]
@@ -63,8 +68,14 @@ class NDC:
         On the ray from the near plane, z(t) = -near / (1 - t): equation 22 solved for z.
         """
         z = -self.near / (1 - t).clamp_min(1e-6)
-        return ((z - origins[..., 2]) / directions[..., 2]).clamp(max=limit)
+        return ((z - origins[..., 2]) / _off_plane(directions)[..., 2]).clamp(max=limit)
 
     def _to_near_plane(self, origins: Tensor, directions: Tensor) -> Tensor:
         t = -(self.near + origins[..., 2]) / directions[..., 2]
         return origins + t[..., None] * directions
+
+
+def _off_plane(directions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Directions whose z, by which NDC divides, is not zero."""
+    x, y, z = directions.unbind(-1)
+    return torch.stack([x, y, torch.where(z.abs() < _SMALLEST, -_SMALLEST, z)], dim=-1)

@@ -62,6 +62,10 @@ class SamplingRecipe:
     occupancy_resolution: int = 128
     occupancy_every: int = 16
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.occupancy_resolution <= 1024 or self.occupancy_every < 1:
+            raise ValueError(f"{self.occupancy_resolution} cells, every {self.occupancy_every}")
+
     @staticmethod
     def from_dict(values: dict[str, Any]) -> SamplingRecipe:
         """The recipe that `dataclasses.asdict` made plain values of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from training.distributed.processes import is_main_process
 from writing.files import replacing
 
 
@@ -24,6 +26,7 @@ class SharedCheckpoints(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
+        self._began = time.time()
         self._steps: dict[Path, int] = {}
 
     def save_checkpoint(
@@ -38,7 +41,10 @@ class SharedCheckpoints(TorchCheckpointIO):
             _link(path, name)
 
     def has_written(self, path: Path) -> bool:
-        return path.absolute() in self._steps and path.is_file()
+        """Whether this run has written `path`, in this process or in the first one."""
+        if is_main_process():
+            return path.absolute() in self._steps and path.is_file()
+        return path.is_file() and path.stat().st_mtime >= self._began
 
     def keep_one(self, path: Path, also: str) -> None:
         """Remove what is the same as `path` and could not be linked to it.

@@ -70,8 +70,13 @@ def finish(system: RadianceSystem, run: Run, right_half: bool) -> None:
 
 
 @contextlib.contextmanager
-def going_on(run: Run, config: RunConfig) -> Iterator[None]:
-    """Failures that a user can mend end with the command that goes on; Ctrl-C stays Ctrl-C."""
+def going_on(run: Run, config: RunConfig, resume_from: str | None = None) -> Iterator[None]:
+    """Failures that a user can mend end with the command that goes on; Ctrl-C stays Ctrl-C.
+
+    Args:
+        resume_from: the checkpoint of the run that is gone on with. What fails before the first
+            step is done fails by the state in it.
+    """
     try:
         yield
     except UserError:
@@ -86,6 +91,11 @@ def going_on(run: Run, config: RunConfig) -> Iterator[None]:
         raise KeyboardInterrupt from None
     except Exception as error:
         line = explain(error)
+        if line is None and resume_from is not None and run.clock.steps == 0:
+            raise UserError(
+                f"{resume_from}: the state of its training is damaged ({error!r}); go on from "
+                "another checkpoint of the run, or train again"
+            ) from error
         if line is None:
             raise
         path = _last_checkpoint(run, config)

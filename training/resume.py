@@ -43,10 +43,11 @@ def start_from(system: nn.Module, config: RunConfig, scene: Scene) -> Progress |
     if misfit is None:
         try:
             system.load_state_dict(weights, strict=False)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, ValueError, LookupError) as error:
             found = _MISFIT.search(str(error))
-            if found is None:
-                raise
+            if found is None:  # of other types, or a grid of impossible numbers
+                told = f"{path}: its weights are damaged ({error}); copy it again"
+                raise UserError(told) from error
             misfit = found[1]
     if misfit is not None:
         raise UserError(

@@ -58,8 +58,7 @@ def read_image(path: Path) -> Frame:
     try:
         with Image.open(path) as image:
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        # Pillow raises an OSError without a number, or a SyntaxError, for damaged content.
+    except Exception as error:  # Pillow raises nearly anything on damaged content
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{path}: not a whole image; delete it and run again") from error

@@ -9,11 +9,13 @@ process that has imported them: a kill falls into their work, and not into their
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -31,8 +33,14 @@ from writing.files import is_unfinished
 # A process that has imported the commands and does nothing but fork: it has no threads to lose.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["train", "eval", "prepare"])
+_ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 600.0  # seconds that a command may take
 _WAIT = 3.0  # seconds that a kill waits for a file to be written
+_GRACE = 60.0  # seconds that a command has to end once one of its processes is killed
+_KILLED = (
+    -9,
+    128 + 9,
+)  # exit codes; the second one of a command that has lost a process of its own
 _SCENE = "--dataset_name blender --root_dir scene --accelerator cpu"
 _TRAIN = f"{_SCENE} --exp_name run --val_rays 64 --save_top_k 2"
 _EVAL = f"{_SCENE} --ckpt_path given/last.ckpt --out_dir results --save_depth"
@@ -46,6 +54,7 @@ class Job:
         again: the words of a restart, where they differ once this file is there.
         outputs: folders that it writes.
         compare: what differs between two of its folders, as lines.
+        processes: it runs as so many, which another one starts; any of them may be killed.
     """
 
     script: str
@@ -53,12 +62,15 @@ class Job:
     outputs: tuple[str, ...]
     compare: Callable[[Path, Path], Differences]
     again: tuple[Path, str] | None = None
+    processes: int = 1
 
 
-def _training(words: str) -> Job:
+def _training(words: str, processes: int = 1) -> Job:
     last = Path("ckpts/run/last.ckpt")
-    again = last, f"--ckpt_path {last}"
-    return Job("train", f"{_TRAIN} {words}", ("ckpts", "logs"), same_weights, again)
+    more = f" --num_gpus {processes}" if processes > 1 else ""
+    again = last, f"--ckpt_path {last}{more}"
+    words = f"{_TRAIN} {words}{more}"
+    return Job("train", words, ("ckpts", "logs"), same_weights, again, processes)
 
 
 def _evaluation(words: str) -> Job:
@@ -73,6 +85,11 @@ JOBS = {
     ),
     "tensorf": _training(
         "--model tensorf --resolution 32 --batch_size 128 --max_steps 60 --val_every_steps 6"
+    ),
+    "two": _training(
+        "--model nerf --netdepth 2 --netwidth 16 --netskip 1 --N_samples 8 --N_importance 8 "
+        "--batch_size 64 --max_steps 300 --val_every_steps 10",
+        processes=2,
     ),
     "path": _evaluation("--split path --n_frames 24 --img_wh 64 64"),
     "test": _evaluation("--split test"),
@@ -90,7 +107,8 @@ class Options(RecordOptions):
     kills: int = 50
     """kills of each command"""
     jobs: tuple[str, ...] = tuple(JOBS)
-    """commands to kill: trainings of each model, eval.py on a path and on test views, prepare.py"""
+    """commands to kill: trainings of each model, and of one under two processes, eval.py on a path
+    and on test views, prepare.py"""
     photos: str = ""
     """folder of photos for prepare.py, which is left out without it"""
     photo_count: int = 10
@@ -167,7 +185,8 @@ def torture(name: str, kills: int, seed: int, folder: Path, photos: Sequence[Pat
         parts = _new_folder(folder / f"parts{number}", job, photos)
         while True:
             moment = rng.uniform(0, seconds)
-            is_killed, was_writing = _run(job, parts, moment, wait=rng.random() < 0.5)
+            victim = rng.randrange(job.processes + 1) if job.processes > 1 else 0
+            is_killed, was_writing = _run(job, parts, moment, rng.random() < 0.5, victim)
             if not is_killed:
                 break
             outcome.kills += 1
@@ -198,26 +217,55 @@ def _new_folder(folder: Path, job: Job, photos: Sequence[Path]) -> Path:
     return folder
 
 
-def _run(job: Job, folder: Path, moment: float, wait: bool) -> tuple[bool, bool]:
+def _run(job: Job, folder: Path, moment: float, wait: bool, victim: int = 0) -> tuple[bool, bool]:
     """Start the command and kill it; whether it was killed, and whether it was writing then.
 
     Args:
         moment: seconds after which it is killed.
         wait: whether the kill waits a little for a file that is being written.
+        victim: the process that is killed: the one that was started, or this one of those that it
+            has started itself, from 1.
 
-    Raises UserError where the command fails by itself.
+    Raises UserError where the command fails by itself, or does not end with the one that is killed.
     """
     process = _start(job, folder)
+    assert process.pid is not None
     process.join(moment)
     deadline = time.monotonic() + (_WAIT if wait else 0)
     while process.is_alive() and time.monotonic() < deadline and not _writes(folder, job):
         pass
     was_writing = _writes(folder, job)
-    process.kill()
-    process.join()
-    if process.exitcode not in (0, -9):
-        raise UserError(f"{job.script}.py fails: {(folder / 'output.txt').read_text()[-2000:]}")
-    return process.exitcode == -9, was_writing
+    family = [process.pid, *_children(process.pid)]
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        os.kill(family[min(victim, len(family) - 1)], signal.SIGKILL)
+    process.join(_GRACE)
+    if process.is_alive() or not _ended(family[1:]):
+        process.kill()
+        raise UserError(f"{job.script}.py: killed in process {victim}, it does not end")
+    told = (folder / "output.txt").read_text()
+    # One that has lost another process says so in a line.
+    is_killed = process.exitcode in _KILLED or (victim > 0 and process.exitcode == 2)
+    if (not is_killed and process.exitcode != 0) or "Traceback" in told:
+        raise UserError(f"{job.script}.py fails: {told[-2000:]}")
+    return is_killed, was_writing
+
+
+def _children(process: int) -> list[int]:
+    """The processes that this one has started, in their order; none where it has ended."""
+    try:
+        return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+    except OSError:
+        return []
+
+
+def _ended(processes: Sequence[int]) -> bool:
+    """Whether these end in a few seconds."""
+    deadline = time.monotonic() + _GRACE
+    while any(Path(f"/proc/{process}/exe").exists() for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _finish(job: Job, folder: Path) -> None:
@@ -241,6 +289,8 @@ def _child(script: str, words: str, folder: Path) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.argv = [f"{script}.py", *words.split()]
+    # Where it starts further processes, these run the same command.
+    sys.orig_argv = [sys.executable, str(_ROOT / f"{script}.py"), *words.split()]
     run_command(importlib.import_module(script).main)
 
 

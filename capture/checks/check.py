@@ -138,12 +138,17 @@ def check_solution(
 def parallax(model: pycolmap.Reconstruction) -> float:
     """Median over the points of the largest angle between the rays that see them, in degrees.
 
-    Between the first photo that sees a point and the others, which is near enough.
+    Between the first photo that sees a point and the others, which is near enough. Points that no
+    two photos see tell nothing.
     """
     centre = {image.image_id: image.projection_center() for image in registered(model)}
     angles = []
     for point in list(model.points3D.values())[:5000]:
-        rays = np.array([centre[e.image_id] for e in point.track.elements]) - point.xyz
-        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        seen_from = [centre[e.image_id] for e in point.track.elements if e.image_id in centre]
+        rays = np.array(seen_from).reshape(-1, 3) - point.xyz
+        length = np.linalg.norm(rays, axis=1, keepdims=True)
+        if len(rays) < 2 or not (length > 0).all():
+            continue
+        rays /= length
         angles.append(np.degrees(np.arccos((rays[1:] @ rays[0]).clip(-1, 1))).max())
     return float(np.median(angles)) if angles else 0.0

@@ -175,7 +175,16 @@ def _drop_unused_cameras(model: pycolmap.Reconstruction, used: set[int]) -> None
 
 
 def _copy_database(source: Path, target: Path, renamed: dict[str, str]) -> None:
+    """COLMAP's database under the scene's names; nothing, with a word, where it is damaged."""
     shutil.copyfile(source, target)
+    try:
+        _rename_images(target, renamed)
+    except RuntimeError as error:
+        print(f"{source}: left out, not a whole database of COLMAP ({error})")
+        target.unlink()
+
+
+def _rename_images(target: Path, renamed: dict[str, str]) -> None:
     with pycolmap.Database.open(target) as database:
         for image in database.read_all_images():
             if renamed.get(image.name, image.name) != image.name:

@@ -40,6 +40,10 @@ def pinhole_of(camera: pycolmap.Camera) -> Pinhole:
         except Exception as error:
             raise UserError(f"a {camera.model_name} camera cannot be undistorted") from error
     fx, fy = flat.focal_length_x, flat.focal_length_y
+    if not (0 < fx < np.inf and 0 < fy < np.inf and 0.1 < fx / fy < 10):
+        raise UserError(
+            f"a {camera.model_name} camera has the focal lengths {fx:g} and {fy:g}: a bad solve"
+        )
     cx, cy = flat.principal_point_x, flat.principal_point_y
     # The half sizes in units of the focal length; the nearer side counts on both.
     half_x = min(cx, flat.width - cx) / fx

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pycolmap
+
 from capture.checks.contradictions import Consistency, judge, read_matches
 from capture.input.photos import Photo
 from capture.solve import features
 from capture.solve.features import QUICK, THOROUGH, Effort
 from capture.solve.mapping import Mapper, map_photos
 from capture.solve.plans import BY_ORDER, Names, agreeing, plans, with_pairs
-from capture.steps import Steps, digest
+from capture.steps import Damaged, Steps, digest
 from datasets.sparse.model import read_one
+from errors import UserError
 from writing.files import check_room
 
 # A quick try that places fewer of the photos than this is followed by a thorough one.
@@ -118,6 +121,14 @@ def choose(tries: Sequence[Solution]) -> Solution:
     return max(tries, key=lambda solution: solution.placed - solution.torn)
 
 
+def read_own(folder: Path) -> pycolmap.Reconstruction:
+    """A model that a step has left. Raises Damaged where it is not as it was left."""
+    try:
+        return read_one(folder)
+    except UserError as error:
+        raise Damaged(str(error)) from error
+
+
 def _attempt(
     effort: Effort, photos: list[Photo], folder: Path, mapper: Mapper, steps: Steps
 ) -> list[Solution]:
@@ -166,7 +177,7 @@ def _attempt(
         model = consistency = None
         if result["best"] is not None:
             model = work / name / result["best"]
-            consistency = judge(read_one(model), matches)
+            consistency = judge(read_own(model), matches)
         return Solution(
             effort.name, database, model, result["models"], counts, partners, pairs, consistency
         )
@@ -181,7 +192,7 @@ def _attempt(
         tries.append(again)
         if again.model is None or again.doubtful:
             continue
-        wider = agreeing(read_one(again.model), matches, keep)
+        wider = agreeing(read_own(again.model), matches, keep)
         tries.append(place(f"{pairs}, and all that agree with these", wider))
         if max(s.placed for s in tries[-2:] if not s.doubtful) >= _CONTENT * first.placed:
             break

@@ -265,7 +265,8 @@ def hold_out(count: int, config: SceneConfig) -> dict[str, list[int]]:
         asked = f"--holdout {config.holdout}"
         if config.val_holdout:
             asked += f" --val_holdout {config.val_holdout}"
-        raise UserError(f"{count} photos and {asked} leave none to train on")
+        photos = "1 photo" if count == 1 else f"{count} photos"
+        raise UserError(f"{config.root_dir}: {photos} and {asked} leave none to train on")
     return {"train": train, "val": val or test or views[::8], "test": test}
 
 

@@ -205,7 +205,7 @@ def depth_bounds(
     """Near and far of each camera: the 0.1 and 99.9 percentiles of its points' depths.
 
     Depth is along the optical axis, as in LLFF's poses_bounds.npy. A camera without points gets
-    the bounds of all.
+    the bounds of all. Raises UserError, which does not know the file, where no camera has any.
     """
     rows = []
     for image in images:
@@ -217,8 +217,8 @@ def depth_bounds(
     known = np.isfinite(bounds).all(axis=1)
     if not known.any():
         raise UserError(
-            "the COLMAP model has no 3D points, so that near and far are not known; give both, in "
-            "the model's units: --near and --far"
+            "the COLMAP model has no 3D points that its photos see, so that near and far are not "
+            "known; give both to train.py, in the model's units: --near and --far"
         )
     bounds[~known] = [bounds[known, 0].min(), bounds[known, 1].max()]
     return bounds

@@ -163,6 +163,8 @@ def _check_image(image: Image, cameras: set[int], folder: Path) -> None:
     what = f"{folder}/images: {image.name or image.id}"
     if not image.name:
         raise UserError(f"{what} has no name; solve it again")
+    if "\0" in image.name:  # it would end there in the binary format
+        raise UserError(f"{what} has a zero byte in its name; solve it again")
     if image.camera not in cameras:
         raise UserError(f"{what} is of camera {image.camera}, which cameras does not have")
     pose = np.array(image.pose)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from evaluation.metrics import psnr
 from training.callbacks.snapshots import FOLDER, PHOTO
+from writing.frames import read_image
 
 from .strip import draw_strip
 
@@ -23,9 +21,9 @@ def draw_snapshots(log_folder: Path) -> Path | None:
     photo_file = log_folder / FOLDER / PHOTO
     if not photo_file.is_file():
         return None
-    photo = np.asarray(Image.open(photo_file))
+    photo = read_image(photo_file)
     paths = sorted((log_folder / FOLDER).glob("step_*.png"))
-    images = [np.asarray(Image.open(path)) for path in paths]
+    images = [read_image(path) for path in paths]
     captions = [
         f"iteration {int(path.stem[5:])}\n{psnr(image, photo):.2f} dB"
         for path, image in zip(paths, images, strict=True)

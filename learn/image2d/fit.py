@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from cli import to_dict
+from cli import check_values, to_dict
+from datasets.files.layout import check_layout
 from errors import UserError
 from learn.figures.curves import Curve, draw_curves, smooth
 from learn.figures.strip import draw_strip
@@ -29,6 +30,8 @@ from writing.video import write_gif
 PROTOCOL = "PSNR of all pixels of the 8-bit painting against the photo that was learnt"
 # What makes two fits the same; the rest says where results go and what is drawn of them.
 DECISIVE = ("model", "L", "num_layers", "width", "batch_size", "lr", "iterations", "seed")
+# More are believed of no file.
+_MOST_PIXELS = 200_000_000
 
 
 def results_folder(options: FitOptions) -> Path:
@@ -117,14 +120,29 @@ def paint_again(options: FitOptions) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no such file; --ckpt_path names the network.pt of a fit")
     try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        width, height = saved["size"]
-        learnt = FitOptions(**{name: saved["options"][name] for name in ("image", *DECISIVE)})
-        network = image_models[learnt.model](learnt, width, height)
-        network.load_state_dict(saved["weights"])
+        network, (width, height) = _read_network(path)
     except Exception as error:  # whatever unpickling strange bytes may raise
         raise UserError(f"{path}: not a network.pt that fit_image.py wrote") from error
     write_scaled(network, width, height, options.render_scale or 1.0, results_folder(options))
+
+
+def _read_network(path: Path) -> tuple[torch.nn.Module, tuple[int, int]]:
+    """The network in a file, and its photo's width and height. Raises anything where it is none."""
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    width, height = check_layout(saved["size"], [int], "size")
+    values = {name: saved["options"][name] for name in ("image", *DECISIVE)}
+    check_values(FitOptions, values)
+    learnt, weights = FitOptions(**values), saved["weights"]
+    if min(width, height) < 1 or width * height > _MOST_PIXELS or learnt.num_layers > len(weights):
+        raise ValueError(f"{width} x {height} pixels, {learnt.num_layers} layers")
+    if not all(weight.is_floating_point() for weight in weights.values()):
+        raise ValueError("weights that are no real numbers")
+    weights = {name: weight.float() for name, weight in weights.items()}
+    with torch.device("meta"):  # no memory is taken before the shapes fit
+        image_models[learnt.model](learnt, width, height).load_state_dict(weights, assign=True)
+    network = image_models[learnt.model](learnt, width, height)
+    network.load_state_dict(weights)
+    return network, (width, height)
 
 
 def write_scaled(

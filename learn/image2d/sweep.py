@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import multiprocessing
 import os
 import shlex
@@ -16,6 +15,8 @@ from typing import Any
 import torch
 
 from cli import parse
+from datasets.files.layout import check_layout
+from datasets.files.text import read_json
 from errors import UserError, run_command
 from learn.image2d.cell import Cell
 from learn.image2d.fit import DECISIVE, fit, identity, results_folder
@@ -23,6 +24,9 @@ from learn.image2d.options import FitOptions
 from learn.image2d.photo import read_image
 from learn.image2d.sweep_page import write_results
 from training.distributed.devices import resolve_device
+
+# What is shown of a fit, in metrics.json.
+_SHOWN = {"psnr": float, "seconds": float, "curve": {"iteration": [float], "psnr": [float]}}
 
 
 def sweep(options: FitOptions) -> None:
@@ -35,7 +39,7 @@ def sweep(options: FitOptions) -> None:
     folder = results_folder(options) / "sweep"
     axes, cells = combinations(options, folder)
     for cell in cells:
-        _take_result(cell)
+        take_result(cell)
     waiting = [cell for cell in cells if cell.metrics is None]
     on_cpu = resolve_device(options.accelerator).type == "cpu"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -111,7 +115,7 @@ def _run(cell: Cell, threads: int) -> None:
     )
     process.start()
     process.join()
-    _take_result(cell)
+    take_result(cell)
     if cell.metrics is None:
         log = cell.folder / "log.txt"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
@@ -134,14 +138,20 @@ def _fit_aside(options: FitOptions, threads: int) -> None:
         run_command(main)
 
 
-def _take_result(cell: Cell) -> None:
-    """Take what an earlier run has left, if it was of the same fit."""
+def take_result(cell: Cell) -> None:
+    """Take what an earlier run has left, if it is whole and of the same fit."""
     try:
-        metrics = json.loads((cell.folder / "metrics.json").read_text())
-        if metrics["identity"] == identity(cell.options):
-            cell.metrics, cell.state = metrics, "done"
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+        metrics = read_json(cell.folder / "metrics.json")
+        if metrics.get("identity") != identity(cell.options):
+            return
+        check_layout(metrics, _SHOWN, "metrics.json")
+        whole = all(metrics[name] is not None for name in _SHOWN)
+        whole &= len(metrics["curve"]["iteration"]) == len(metrics["curve"]["psnr"])
+        read_image(cell.folder / "reconstruction.png")
+    except (OSError, UserError, LookupError, TypeError, AttributeError):
+        return
+    if whole:
+        cell.metrics, cell.state = metrics, "done"
 
 
 def _tell(cell: Cell) -> None:

@@ -13,6 +13,7 @@ from learn.figures.curves import Curve, draw_curves, smooth
 from learn.figures.strip import draw_strip
 from learn.image2d.cell import Cell
 from writing.files import write_bytes
+from writing.frames import read_image
 from writing.html.page import data_uri, write_page
 
 
@@ -75,9 +76,9 @@ def _draw_sheet(folder: Path, axes: list[str], cells: list[Cell]) -> Path:
     images, captions = [], []
     for cell in cells:
         assert cell.metrics is not None
-        with Image.open(cell.folder / "reconstruction.png") as image:
-            image.thumbnail((480, 480))
-            images.append(np.asarray(image))
+        image = Image.fromarray(read_image(cell.folder / "reconstruction.png"))
+        image.thumbnail((480, 480))
+        images.append(np.asarray(image))
         captions.append(f"{_label(axes, cell)}\n{cell.metrics['psnr']:.2f} dB")
     # The last option varies along a row, so that a row is read as one comparison.
     last = len({cell.values[-1] for cell in cells})

@@ -30,6 +30,8 @@ class NeRFConfig(SamplingConfig):
         super().__post_init__()
         for name in ("netdepth", "netwidth"):
             require(getattr(self, name) > 0, f"--{name} must be positive")
+        for name in ("N_emb_xyz", "N_emb_dir"):
+            require(getattr(self, name) >= 0, f"--{name} must not be negative")
 
 
 def _build(config: NeRFConfig, scene: SceneInfo) -> NeRF:

@@ -55,6 +55,10 @@ class OccupancyMarchConfig:
     training_weight_threshold: float = 0.0
     opaque_far: bool = True
 
+    def __post_init__(self) -> None:
+        if not (0.01 <= self.step <= 1 and 0.01 <= self.training_step <= 100):
+            raise ValueError(f"samples {self.step} and {self.training_step} cells apart")
+
 
 @dataclass(frozen=True)
 class OccupancyRenderer:

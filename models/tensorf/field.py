@@ -215,12 +215,21 @@ class TensoRF(nn.Module):
         return replaced
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take on the size that the planes and lines of a training had reached."""
+        """Take on the size that the planes and lines of a training had reached.
+
+        Raises ValueError where they differ in the size of an axis.
+        """
+        sizes: dict[int, int] = {}
         for name in self._tables():
             for number, table in enumerate(getattr(self, name)):
                 saved = state.get(f"{prefix}{name}.{number}")
                 if not isinstance(saved, Tensor) or saved.dim() != table.dim():
                     continue
+                a, b, c = _AXES[number]
+                axes = (a, b) if saved.dim() == 3 else (c,)
+                for axis, size in zip(axes, saved.shape, strict=False):
+                    if sizes.setdefault(axis, size) != size:
+                        raise ValueError(f"{name}.{number} has {size} cells along an axis")
                 if saved.shape[-1] == table.shape[-1]:
                     table.data = table.new_empty(saved.shape)
         super()._load_from_state_dict(state, prefix, *rest)

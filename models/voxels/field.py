@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ from .shader import Shader
 _EMPTY_DENSITY = -4.0
 _FIRST_RAYS, _MOST_RAYS = 1024, 32768
 _LEAST_RESOLUTION = 16
+# So many cells are believed of any file, more of one that keeps more of them.
+_CELLS, _CELLS_PER_KEPT = 1 << 24, 10_000
 
 
 class VoxelField(nn.Module):
@@ -229,12 +232,21 @@ class VoxelField(nn.Module):
             self.grid = VoxelGrid(self.grid.lattice, mask)
         return module
 
+    def _saved_lattice(self, box: Tensor, dims: Tensor, kept: int) -> Lattice:
+        """Of a state with so many cells. Raises ValueError where its numbers are no grid's."""
+        low, edge = box.tolist()
+        sizes = dims.tolist()
+        # Within the region's cube; cells that no file of its size would leave out by the million.
+        sound = all(abs(number) < 10 for number in low) and all(1e-6 < size < 10 for size in edge)
+        if not sound or min(sizes) < 1 or math.prod(sizes) > max(_CELLS, _CELLS_PER_KEPT * kept):
+            raise ValueError(f"a grid of {sizes} cells from {low} in steps of {edge}")
+        return Lattice(self.region, tuple(low), tuple(edge), tuple(sizes))
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         """Take the size of the state's tables before their values are read."""
         cells, dims, box = (state_dict.get(prefix + name) for name in ("cells", "dims", "box"))
         if cells is not None and dims is not None and box is not None:
-            low, edge = box.tolist()
-            lattice = Lattice(self.region, tuple(low), tuple(edge), tuple(dims.tolist()))
+            lattice = self._saved_lattice(box, dims, len(cells))
             device = self.density_table.device
             mask = torch.zeros(lattice.dims, dtype=torch.bool, device=device)
             mask.view(-1)[cells.long().to(device)] = True

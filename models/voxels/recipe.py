@@ -82,6 +82,10 @@ class Recipe:
     weight_threshold: float = 1e-3
     known_background: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.step <= 100:
+            raise ValueError(f"pictures with samples {self.step} cells apart")
+
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Recipe:
         """The recipe that `dataclasses.asdict` made plain values of."""

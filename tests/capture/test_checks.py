@@ -24,6 +24,7 @@ from capture.input.photos import Photo, camera_key
 from capture.output.orient import dominant_plane, place
 from capture.output.undistort import Undistorter, pinhole_of
 from capture.solve.features import pairs_to_match
+from errors import UserError
 from geometry.poses import apply
 from tests.capture_scene import orbit, pattern, points_seen, sideways
 
@@ -217,6 +218,11 @@ def test_parallax_is_the_angle_between_rays():
     a, b = (pose[:, 3] - centre for pose in sideways(2))
     angle = np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
     assert parallax(model) == pytest.approx(angle, rel=0.1)
+    # Points that one photo sees, or none.
+    (first, second, *_) = model.points3D.values()
+    model.delete_observation(first.track.elements[0].image_id, first.track.elements[0].point2D_idx)
+    second.track = pycolmap.Track()
+    assert parallax(model) == pytest.approx(angle, rel=0.1)
 
 
 def random_similarity(seed: int) -> np.ndarray:
@@ -296,6 +302,14 @@ def test_cameras_are_told_apart():
     assert key != camera_key({make: "A", model: "One", focal: 6.0}, (400, 300))
     assert key != camera_key({make: "A", model: "Two", focal: 4.2}, (400, 300))
     assert key != camera_key({make: "A", model: "One", focal: 4.2}, (300, 400))
+
+
+@pytest.mark.parametrize("focal", [(0, 300), (300, 0), (300, np.nan), (1e-300, 300), (np.inf, 300)])
+def test_impossible_focal_lengths_are_told(focal):
+    camera = pycolmap.Camera.create_from_model_name(1, "PINHOLE", 300, 400, 300)
+    camera.params = [*focal, 200, 150]
+    with pytest.raises(UserError, match="focal lengths"):
+        pinhole_of(camera)
 
 
 @pytest.mark.parametrize(

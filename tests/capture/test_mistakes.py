@@ -13,6 +13,7 @@ from PIL import Image
 from errors import UserError
 from tests.capture_scene import PLACE, orbit, run, sideways, take_photos
 from tests.conftest import ROOT
+from tests.fuzz.captures import model_binary, model_text
 
 
 def test_damaged_files_are_named_and_skipped(tmp_path):
@@ -28,6 +29,22 @@ def test_damaged_files_are_named_and_skipped(tmp_path):
     named = " ".join(report["skipped"])
     assert all(name in named for name in ("text.jpg", "empty.JPG", "cut.jpg", "dot.png"))
     assert len(report["skipped"]) == 4
+
+
+def test_a_damaged_database_beside_a_model_is_left_out(tmp_path, capsys):
+    model_binary(tmp_path)
+    database = tmp_path / "database.db"
+    database.write_bytes(database.read_bytes()[:50])
+    assert run(tmp_path, tmp_path / "scene")["placed"] == 5
+    assert f"{database}: left out" in capsys.readouterr().out
+    assert not (tmp_path / "scene/database.db").exists()
+
+
+def test_a_model_without_points_is_named(tmp_path):
+    model_text(tmp_path)
+    (tmp_path / "sparse/0/points3D.txt").write_text("")
+    with pytest.raises(UserError, match=rf"{tmp_path}: the COLMAP model has no 3D points"):
+        run(tmp_path, tmp_path / "scene")
 
 
 @pytest.mark.parametrize(

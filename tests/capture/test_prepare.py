@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,10 +20,11 @@ import prepare
 from capture import pipeline
 from capture.input.photos import load_rgb
 from capture.solve import features
-from capture.steps import Steps
+from capture.steps import Steps, forget, is_of_damage, own
 from datasets import load_scene
 from datasets.config import SceneConfig
 from datasets.sparse.model import read_model, registered, visible_points
+from errors import UserError
 from opt import parse_training
 from tests.capture_scene import (
     COUNT,
@@ -181,6 +184,53 @@ def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
     assert not calls
     scene = load_scene(SceneConfig(root_dir=str(tmp_path / "scene"), dataset_name="llff"))
     assert scene.forward_facing
+
+
+@pytest.mark.parametrize("damaged", ["images/02.jpg", "*/*/0/points3D.bin"])
+def test_a_run_whose_state_is_damaged_begins_again(stopped, tmp_path, capsys, damaged):
+    photos, scene = (shutil.copytree(path, tmp_path / path.name) for path in stopped)
+    (path,) = (scene / ".prepare").glob(damaged)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_stamp", lambda path: [path.name])  # the copies are as old
+        assert run(photos, scene)["placed"] == 5
+    assert "damaged; starting again" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> tuple[Path, Path]:
+    """Photos, and the folder of a run that was stopped before it wrote a scene."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("stopped")
+    photos = take_photos(folder / "photos", sideways(5), (320, 240), 320, faces=PLACE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_stamp", lambda path: [path.name])
+        patch.setattr(pipeline, "color_drift", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(photos, folder / "scene")
+    return photos, folder / "scene"
+
+
+def test_what_is_no_damage_throws_nothing_away(tmp_path):
+    own(Steps(tmp_path))
+    inside = tmp_path / "images/a.jpg"
+    assert is_of_damage(FileNotFoundError(2, "gone", str(inside)), tmp_path)
+    assert is_of_damage(OSError("broken data"), tmp_path)
+    for error in (
+        UserError("5 photos are too few"),
+        OSError(errno.ENOSPC, "no room", str(inside)),
+        FileNotFoundError(2, "gone", str(tmp_path.parent / "photos/a.jpg")),
+        MemoryError(),
+    ):
+        assert not is_of_damage(error, tmp_path)
+    (tmp_path / "images").mkdir()
+    forget(tmp_path)
+    assert not (tmp_path / "images").exists()
+    assert "owner" in Steps(tmp_path).entries
 
 
 def test_global_mapper(solved, tmp_path, monkeypatch):

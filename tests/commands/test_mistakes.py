@@ -24,6 +24,7 @@ from tests.scenes import write_blender, write_npz
         ("train.py", ["--lr", "fast"], "--lr"),
         ("train.py", ["--optimizer", "ranger"], "'ranger'"),
         ("train.py", ["--batch_size", "0"], "--batch_size must be positive"),
+        ("train.py", ["--N_emb_dir", "-1"], "--N_emb_dir must not be negative"),
         ("train.py", ["--near", "3", "--far", "2"], "--near 3.0 must be under --far 2.0"),
         ("train.py", ["--exp_name", "../x"], "--exp_name must be a plain folder name"),
         ("train.py", [], "--root_dir is missing"),

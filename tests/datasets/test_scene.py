@@ -74,5 +74,5 @@ def test_val_holdout_leaves_test_photos_that_choose_nothing(tmp_path, name):
 
 def test_holding_out_all_is_refused(tmp_path):
     root = write_llff(tmp_path / "ball", circle_poses(3))
-    with pytest.raises(UserError, match="3 photos and --holdout 2 --val_holdout 2 leave none"):
+    with pytest.raises(UserError, match=r"ball: 3 photos and --holdout 2 --val_holdout 2"):
         load(root, "llff", holdout=2, val_holdout=2)

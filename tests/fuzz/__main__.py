@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -25,9 +26,10 @@ def main() -> int:
         return 0
     names = [options.target] if options.target else sorted(TARGETS)
     results = {name: Result() for name in names}
-    end = time.monotonic() + options.seconds
     number = options.seed * 1_000_000
-    with Campaign() as campaign:
+    # Ctrl-C ends it with what was found until then.
+    with contextlib.suppress(KeyboardInterrupt), Campaign(names) as campaign:
+        end = time.monotonic() + options.seconds
         while time.monotonic() < end:
             for name in names:
                 # Those that take long are few in the tests, too.

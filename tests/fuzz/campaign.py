@@ -6,7 +6,9 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +26,19 @@ class Result:
 
 
 class Campaign:
-    """A child process that runs cases; a new one after a case that hangs or ends it."""
+    """A child process that runs cases; a new one after a case that hangs or ends it.
 
-    def __init__(self) -> None:
+    Args:
+        names: of the targets.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(names)
         self._child: subprocess.Popen[bytes] | None = None
         self._rest = b""
 
     def __enter__(self) -> Campaign:
+        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,6 +55,7 @@ class Campaign:
         child.stdin.flush()
         answer = self._answer(SECONDS + 10)
         if answer is None:
+            time.sleep(0.5)  # one that has just ended is not known to have at once
             code = child.poll()
             self._end()
             return "fail: hangs" if code is None else f"fail: ends the process ({code})"
@@ -67,7 +76,7 @@ class Campaign:
 
     def _begin(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker"],
+            [sys.executable, "-m", "tests.fuzz.worker", *self._names],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

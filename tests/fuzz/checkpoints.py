@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from tests.fuzz.mutate import mutate_bytes, mutate_value
+from tests.fuzz.mutate import mutate_array, mutate_bytes, mutate_value
 from tests.scenes import write_blender
 
 
@@ -42,9 +45,9 @@ def nerf_pl(root: Path) -> None:
     torch.save({"state_dict": state, "hparams": {"N_samples": 64}}, root / "old.ckpt")
 
 
-def exported(root: Path, model: str = "nerf", **options: Any) -> None:
+def exported(root: Path, model: str = "nerf", crop: Any = None, **options: Any) -> None:
     """What --export_weights writes of a network of some dozen numbers."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from cli import to_dict
     from datasets import load_scene
@@ -52,7 +55,7 @@ def exported(root: Path, model: str = "nerf", **options: Any) -> None:
     from models import find_model
     from models.spec import SceneInfo
     from opt import TrainOptions, from_dict
-    from training.checkpoints import FORMAT_VERSION
+    from training.checkpoints import FORMAT_VERSION, write_crop
 
     write_blender(root / "ball", size=8, train=3, val=1, test=1)
     scene = load_scene(SceneConfig(root_dir=str(root / "ball")))
@@ -62,6 +65,8 @@ def exported(root: Path, model: str = "nerf", **options: Any) -> None:
     info = SceneInfo(scene.region, scene.background, scene.foreground_only)
     spec = find_model(model)
     recipe = spec.make_recipe(trained.config, info)
+    if hasattr(recipe, "occupancy_resolution"):
+        recipe = replace(recipe, occupancy_resolution=4)
     fields = spec.build_fields(trained.config, info, recipe)
     state = {
         f"{name}.{key}": value
@@ -73,6 +78,8 @@ def exported(root: Path, model: str = "nerf", **options: Any) -> None:
         **{"hyper_parameters": to_dict(trained), "format_version": FORMAT_VERSION},
     }
     torch.save(content, root / "weights.ckpt")
+    if crop is not None:
+        write_crop(root / "weights.ckpt", crop)
 
 
 def exported_nerf(root: Path) -> None:
@@ -83,18 +90,57 @@ def exported_nerf(root: Path) -> None:
         "N_emb_xyz": 2,
         "N_emb_dir": 1,
     }
-    exported(root, N_samples=4, N_importance=4, **small)
+    from geometry.crop import CropBox
+
+    crop = CropBox((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    exported(root, crop=crop, N_samples=4, N_importance=4, **small)
+
+
+def exported_tensorf(root: Path) -> None:
+    """With an occupancy grid."""
+    exported(root, "tensorf", resolution=16, sampler="occupancy")
 
 
 def exported_voxels(root: Path) -> None:
     exported(root, "voxels", resolution=16)
 
 
+def packed(root: Path) -> None:
+    """The same in fewer bytes, cropped."""
+    from geometry.crop import CropBox
+    from training.checkpoints import exported_content, read_checkpoint, write_crop
+    from training.packing import MOST_BITS, pack
+
+    exported_voxels(root)
+    path = root / "weights.ckpt"
+    whole = read_checkpoint(path)
+    torch.save(exported_content(whole, pack(whole.state_dict, MOST_BITS)), path)
+    write_crop(path, CropBox((0.0, 0.1, 0.0), (1.0, 0.5, 1.0)))
+
+
 def mutate_checkpoint(content: bytes, rng: random.Random) -> bytes:
-    """Bytes, or other values in a sound file."""
-    if rng.random() < 0.4:
+    """Bytes, or other values in a sound file; or a tensor of other values, shape or type."""
+    kind = rng.random()
+    if kind < 0.4:
         return mutate_bytes(content, rng)
     values = torch.load(io.BytesIO(content), weights_only=True)
+    if kind < 0.8:
+        values = mutate_value(values, rng)
+    else:
+        holder, key = rng.choice(list(_tensors(values)))
+        other = mutate_array(holder[key].numpy(), rng)
+        with contextlib.suppress(TypeError, ValueError):  # numpy has more types
+            holder[key] = torch.from_numpy(np.ascontiguousarray(other))
     result = io.BytesIO()
-    torch.save(mutate_value(values, rng), result)
+    torch.save(values, result)
     return result.getvalue()
+
+
+def _tensors(values: Any) -> Iterator[tuple[Any, Any]]:
+    """Where tensors lie in nested values: their list or dict, and the key there."""
+    if isinstance(values, dict | list):
+        for key in values if isinstance(values, dict) else range(len(values)):
+            if isinstance(values[key], torch.Tensor):
+                yield values, key
+            else:
+                yield from _tensors(values[key])

@@ -123,7 +123,7 @@ def photos(root: Path) -> None:
     _write(root / "transforms.json", {"camera_angle_x": 0.9, "frames": frames})
 
 
-def colmap_binary(root: Path) -> None:
+def colmap_binary(root: Path, size: tuple[int, int] = SIZE) -> None:
     """A model of a dozen points, with two cameras."""
     from datasets.sparse.binary import read_binary
     from tests.capture_scene import orbit, points_seen
@@ -133,7 +133,7 @@ def colmap_binary(root: Path) -> None:
     (root / "images").mkdir()
     model = points_seen(orbit(5), cameras=2, step=3)
     for number, camera in enumerate(model.cameras.values()):
-        camera.rescale(*SIZE)
+        camera.rescale(*size)
         if number:
             camera.model = "OPENCV"
             camera.params = [*camera.params[[0, 0, 1, 2]], 0.01, 0.0, 0.0, 0.0]
@@ -142,14 +142,14 @@ def colmap_binary(root: Path) -> None:
     records.points = records.points[::16]
     for image in records.images:
         image.points = image.points[::16]
-        Image.new("RGB", SIZE).save(root / "images" / image.name)
+        Image.new("RGB", size).save(root / "images" / image.name)
     records.checked(folder).write(folder)
 
 
-def colmap_text(root: Path) -> None:
+def colmap_text(root: Path, size: tuple[int, int] = SIZE) -> None:
     import pycolmap
 
-    colmap_binary(root)
+    colmap_binary(root, size)
     folder = root / "sparse" / "0"
     pycolmap.Reconstruction(folder).write_text(folder)
     for path in folder.glob("*.bin"):

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz import checkpoints, files, readers
+from tests.fuzz import captures, checkpoints, files, readers, runs
 from tests.fuzz.mutate import mutate_bytes, mutate_json, mutate_text
 
 Mutate = Callable[[bytes, random.Random], bytes]
@@ -65,7 +65,9 @@ def _write(root: Path, files: dict[str, bytes]) -> None:
 
 
 _JSON: dict[str, Mutate] = {".json": mutate_json}
-_IMAGES: dict[str, Mutate] = dict.fromkeys((".png", ".jpg", ".webp", ".tif", ".bmp"), mutate_bytes)
+_IMAGES: dict[str, Mutate] = dict.fromkeys(
+    (".png", ".jpg", ".webp", ".tif", ".bmp", ".heic"), mutate_bytes
+)
 _CHECKPOINT: dict[str, Mutate] = {".ckpt": checkpoints.mutate_checkpoint}
 _TRANSFORMS = [files.transforms, files.transforms_fisheye, files.transforms_per_frame]
 _MASKED = [files.transforms, files.cut_out]
@@ -108,7 +110,10 @@ _all = (
     ),
     Target(
         "weights",
-        [checkpoints.exported_nerf, checkpoints.exported_voxels],
+        [
+            *(checkpoints.exported_nerf, checkpoints.exported_tensorf),
+            *(checkpoints.exported_voxels, checkpoints.packed),
+        ],
         _CHECKPOINT,
         readers.render_weights,
     ),
@@ -129,5 +134,34 @@ _all = (
         cases=4,
     ),
     Target("steps", [files.steps], _JSON, readers.read_steps),
+    Target("camera_photos", [captures.photo], _IMAGES, captures.read_photo, "photos", cases=40),
+    Target(
+        "video",
+        [captures.one_video(number) for number in range(4)],
+        dict.fromkeys((".mp4", ".mov", ".webm", ".avi"), captures.mutate_video),
+        captures.read_video,
+        cases=20,
+    ),
+    Target(
+        "model",
+        [captures.model_binary, captures.model_text],
+        {".bin": mutate_bytes, ".txt": mutate_text, ".db": mutate_bytes, ".png": mutate_bytes},
+        captures.convert_model,
+        cases=4,
+    ),
+    Target(
+        "work",
+        [captures.solved],
+        {
+            **{".db": captures.mutate_database, ".json": mutate_json, ".bin": mutate_bytes},
+            ".jpg": mutate_bytes,
+        },
+        captures.go_on,
+        ".prepare",
+        cases=2,
+    ),
+    Target("resume", [runs.trained_nerf, runs.trained_voxels], _CHECKPOINT, runs.resume, cases=10),
+    Target("film", [runs.film], {**_JSON, ".png": mutate_bytes}, runs.finish_film, cases=50),
+    Target("network", [runs.network], {".pt": checkpoints.mutate_checkpoint}, runs.paint, cases=50),
 )
 TARGETS = {target.name: target for target in _all}

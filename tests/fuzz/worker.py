@@ -20,7 +20,7 @@ SECONDS, MEBIBYTES = 20, 2048
 
 
 def main() -> None:
-    """Read lines of a target and a case; answer each with a line."""
+    """Read lines of a target, one of those named as arguments, and a case; answer each."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -29,8 +29,8 @@ def main() -> None:
     import tests.conftest  # noqa: F401  (it has shapes checked at every call)
     from tests.fuzz.targets import TARGETS
 
-    for target in TARGETS.values():
-        target.prepare()
+    for name in sys.argv[1:]:
+        TARGETS[name].prepare()
     answers.write("ready\n")
     for line in sys.stdin:
         name, number = line.split()

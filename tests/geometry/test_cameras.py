@@ -130,6 +130,16 @@ def test_ndc_agrees_with_the_papers_equations():
     torch.testing.assert_close(got_d, expected_d)
 
 
+def test_a_ray_along_the_near_plane_is_finite_in_ndc():
+    ndc = NDC(1.6, 2.1)
+    origins, directions = torch.zeros(2, 3), torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, -0.0]])
+    o, d = ndc.rays(origins, directions)
+    assert torch.isfinite(o).all()
+    assert torch.isfinite(d).all()
+    far = ndc.distance(torch.full((2,), 0.5), origins, directions, limit=1e6)
+    assert far.tolist() == [1e6, 1e6]
+
+
 def test_view_directions_are_taken_before_ndc(cameras):
     bounds = Bounds(0.0, 1.0, NDC(2.0, 2.0))
     index = torch.tensor([0, 1])

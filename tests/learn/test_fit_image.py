@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -13,13 +15,16 @@ import torch
 from PIL import Image
 
 import fit_image
+from cli import to_dict
 from errors import UserError, run_command
 from evaluation.metrics import psnr
+from learn.image2d.cell import Cell
+from learn.image2d.fit import paint_again
 from learn.image2d.grid import FeatureGrid
-from learn.image2d.networks import ImageGrid, ImageMLP, paint
+from learn.image2d.networks import ImageGrid, ImageMLP, image_models, paint
 from learn.image2d.options import FitOptions
 from learn.image2d.photo import RandomPixels, pixel_positions, read_image
-from learn.image2d.sweep import combinations
+from learn.image2d.sweep import combinations, take_result
 
 
 @pytest.fixture
@@ -184,6 +189,41 @@ def test_command_learns_the_image_and_writes_everything(run, photo: Path, tmp_pa
     assert np.array_equal(np.asarray(Image.open(out / "scaled_1.png")), learnt)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"size": [56, "x"]},
+        {"size": [-56, -40]},
+        {"size": [2**31, 2**31]},
+        {"options": {"width": 10**9}},
+        {"options": {"num_layers": 10**9}},
+        {"weights": "complex"},
+    ],
+    ids=str,
+)
+def test_a_damaged_network_is_refused(photo: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
+    small = FitOptions(str(photo), width=4, num_layers=1, out_dir=str(tmp_path))
+    network = image_models["mlp"](small, 56, 40)
+    content: dict[str, Any] = {
+        "options": to_dict(small),
+        "size": [56, 40],
+        "weights": network.state_dict(),
+    }
+    torch.save(content, tmp_path / "network.pt")
+    again = replace(small, ckpt_path=str(tmp_path / "network.pt"))
+    paint_again(again)
+    name, weight = next(iter(content["weights"].items()))
+    mixed = {**content["weights"], name: weight.half()}
+    torch.save({**content, "weights": mixed}, tmp_path / "network.pt")
+    paint_again(again)
+    if "weights" in damage:
+        damage = {"weights": {**content["weights"], name: weight.cfloat()}}
+    options = {**content["options"], **damage.get("options", {})}
+    torch.save({**content, **damage, "options": options}, tmp_path / "network.pt")
+    with pytest.raises(UserError, match=r"network\.pt: not a network\.pt that"):
+        paint_again(again)
+
+
 def test_sweep_goes_on_after_a_failure_and_resumes(run, photo: Path, tmp_path: Path):
     words = (
         "--image", photo, "--out_dir", tmp_path / "out", "--width", 16, "--batch_size", 200,
@@ -199,6 +239,18 @@ def test_sweep_goes_on_after_a_failure_and_resumes(run, photo: Path, tmp_path: P
     stamp = done.stat().st_mtime_ns
     assert "1 already done" in run(*words)[1]
     assert done.stat().st_mtime_ns == stamp
+    # What is damaged is not taken.
+    metrics = json.loads(done.read_text())
+    kept = metrics["options"].items()
+    options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in kept}
+    cell = Cell((0.01,), FitOptions(**options))
+    take_result(cell)
+    assert cell.state == "done"
+    for damage in ({"psnr": "much"}, {"curve": {"iteration": [1], "psnr": []}}):
+        done.write_text(json.dumps(metrics | damage))
+        cell.metrics = None
+        take_result(cell)
+        assert cell.metrics is None
 
 
 @pytest.mark.parametrize(

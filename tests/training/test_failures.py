@@ -15,6 +15,7 @@ import torch
 
 import train
 from errors import UserError, explain
+from tests.fuzz.runs import trained_voxels
 from tests.helpers.commands import TINY, weights
 from tests.helpers.runs import command
 from tests.scenes import write_blender
@@ -103,6 +104,49 @@ def test_nothing_to_go_on_with(folder, monkeypatch):
     more = ("--max_steps", "30", "--exp_name", "further")
     with pytest.raises(UserError, match=f"go on with: python train.py --ckpt_path {last}"):
         command(folder, "train", "--ckpt_path", last, *more)
+
+
+def test_moments_that_do_not_fit_reach_no_optimizer(folder):
+    """Its kernels would write beyond their end."""
+    content = torch.load(folder / "ckpts/whole/last.ckpt", weights_only=True)
+    state = content["optimizer_states"][0]["state"][0]
+    state["exp_avg"] = state["exp_avg"][:1]
+    torch.save(content, folder / "short.ckpt")
+    words = ("--max_steps", "22", "--exp_name", "short", "--ckpt_path", "short.ckpt")
+    with pytest.raises(UserError, match=r"short\.ckpt: the state.*exp_avg of"):
+        command(folder, "train", *words)
+
+
+def test_damaged_weights_are_told(tmp_path):
+    trained_voxels(tmp_path)
+    content = torch.load(tmp_path / "given.ckpt", weights_only=True)
+    content["state_dict"]["nerf_coarse.box"] = torch.zeros(2, 3, dtype=torch.float64)
+    torch.save(content, tmp_path / "given.ckpt")
+    with pytest.raises(UserError, match=r"given\.ckpt: its weights are damaged"):
+        command(tmp_path, "train", "--ckpt_path", "given.ckpt", "--max_steps", "5")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"optimizer_states": [{}]},
+        {"loops": {}},
+        {"position": "x"},
+        {"position": float("nan")},
+        {"position": 2**63},
+        {"lr_schedulers": [{"_step_count": "x"}]},
+        {"callbacks": {"TrainingClock": {"seconds": None}}},
+    ],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_a_damaged_state_of_training_is_named(folder, damage):
+    content = torch.load(folder / "ckpts/whole/last.ckpt", weights_only=True)
+    torch.save(content | damage, folder / "damaged.ckpt")
+    words = ("--max_steps", "22", "--exp_name", "damaged", "--ckpt_path", "damaged.ckpt")
+    with pytest.raises(UserError) as caught:
+        command(folder, "train", *words)
+    assert "damaged.ckpt: the state of its training is damaged" in str(caught.value)
+    assert not (folder / "ckpts/damaged/last.ckpt").exists()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.helpers.commands import run, weights
 from tests.helpers.photos import two_photos
 from tests.helpers.runs import val_psnr
 from tests.scenes import write_blender
+from training.checkpoint_files import SharedCheckpoints
 from training.distributed.launch import launch
 from training.distributed.processes import average_gradients, local_world_size, rank, world_size
 
@@ -170,6 +171,7 @@ sys.path.insert(0, {root!r})
 import torch
 from torch.nn import Parameter
 from errors import UserError, run_command
+from training.checkpoint_files import SharedCheckpoints
 from training.distributed.launch import launch
 from training.distributed.processes import *
 
@@ -227,6 +229,53 @@ def test_processes_agree_and_one_that_fails_ends_all(tmp_path):
     assert process.stdout.count("agreed") == 2
     assert process.stderr.count("script.py: the second process has no memory left") == 1
     assert "Traceback" not in process.stderr
+
+
+KILLED = """
+import os, sys, time
+sys.path.insert(0, {root!r})
+from errors import run_command
+from training.distributed import launch as launching
+from training.distributed.processes import *
+
+launching._GRACE = 1.0
+
+def main():
+    launching.launch(2)
+    if {early} and rank() == 1:
+        os.kill(os.getpid(), 9)
+    if {early}:
+        time.sleep(100)  # it waits for the other
+    connect_processes()
+    all_gather(0)
+    if rank() == 1:
+        os.kill(os.getpid(), 9)
+    all_gather(0)
+
+run_command(main, should_report)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_killed_process_ends_all_in_one_line(tmp_path, early):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED.format(root=str(ROOT), early=early))
+    process = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    # Of the one that was killed, or of the one that has lost it.
+    assert process.returncode in ((137,) if early else (137, 2))
+    assert process.stderr.count("another process of this run has ended") == (not early)
+    assert len(process.stderr.splitlines()) == (not early), process.stderr
+
+
+def test_the_other_processes_know_what_the_first_has_written(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    path.touch()
+    os.utime(path, (1, 1))  # by an earlier run
+    monkeypatch.setattr("training.checkpoint_files.is_main_process", lambda: False)
+    files = SharedCheckpoints()
+    assert not files.has_written(path)
+    path.write_bytes(b"new")
+    assert files.has_written(path)
 
 
 LAUNCHER = """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +39,17 @@ def test_a_damaged_frame_is_named(tmp_path):
             read_image(path)
     path.unlink()
     with pytest.raises(FileNotFoundError):
+        read_image(path)
+
+
+def test_whatever_pillow_raises_of_a_damaged_frame(tmp_path):
+    path = tmp_path / "000.png"
+    write_png(path, np.zeros((4, 6, 3), np.uint8))
+    again = b"IHDR" + bytes(5)  # a second header, too short
+    chunk = struct.pack(">I", 5) + again + struct.pack(">I", zlib.crc32(again))
+    content = path.read_bytes()
+    path.write_bytes(content[:-12] + chunk + content[-12:])
+    with pytest.raises(UserError, match=r"000\.png: not a whole image"):
         read_image(path)
 
 

@@ -34,6 +34,7 @@ class TrainingClock(Callback):
     ) -> None:
         self.max_time, self.max_steps, self.max_rays = max_time, max_steps, max_rays
         self.rays = 0
+        self.steps = 0  # of this part of the run
         self.seconds = 0.0
         self.rays_per_second = 0.0
         self._rays_timed = 0
@@ -65,6 +66,7 @@ class TrainingClock(Callback):
         batch_idx: int,
     ) -> None:
         self._count()
+        self.steps += 1
         self.rays += len(batch.rgbs) * trainer.world_size
         if trainer.global_step % LOG_EVERY == 0:
             rays, seconds = self.rays - self._rays_timed, self.seconds - self._seconds_timed

@@ -95,15 +95,13 @@ def _end_with_this_process() -> Callable[[], object] | None:
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
     """The exit code of the first process that fails; the others may tell why before they go."""
     failed_at, code = 0.0, 0
-    while any(process.poll() is None for process in processes):
+    while True:
+        codes = [process.poll() for process in processes]  # of each: poll() is what asks
         if not code:
-            code = next((process.returncode for process in processes if process.returncode), 0)
-            failed_at = time.monotonic()
-        elif time.monotonic() - failed_at > _GRACE:
-            break
+            code, failed_at = next(filter(None, codes), 0), time.monotonic()
+        if None not in codes or (code and time.monotonic() - failed_at > _GRACE):
+            return code if code >= 0 else 128 - code
         time.sleep(0.05)
-    code = code or next((process.returncode for process in processes if process.returncode), 0)
-    return code if code >= 0 else 128 - code
 
 
 def _meeting_place(count: int, num_nodes: int) -> tuple[dict[str, str], TCPStore | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -106,3 +107,17 @@ def make_scheduler(
 
 def _warms_up(config: OptimizerConfig) -> bool:
     return config.warmup_epochs > 0 and config.optimizer != "radam"
+
+
+def check_state(optimizer: Optimizer) -> None:
+    """Raise ValueError where a restored state does not fit its parameters.
+
+    The kernels of an optimizer trust it: they would write beyond the end of what is shorter.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or value.dim() == 0:
+                continue
+            like = value.shape == parameter.shape and value.dtype == parameter.dtype
+            if not like and value.shape != parameter.shape[:1]:
+                raise ValueError(f"{name} of {tuple(value.shape)} for {tuple(parameter.shape)}")

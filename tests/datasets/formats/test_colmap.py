@@ -93,3 +93,13 @@ def test_a_damaged_model_is_refused(tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="has no COLMAP model"):
         load_scene(SceneConfig(root_dir=str(tmp_path / "other"), dataset_name="colmap"))
+
+
+def test_a_name_that_the_binary_format_cannot_hold_is_refused(tmp_path):
+    folder = tmp_path / "sparse" / "0"
+    folder.mkdir(parents=True)
+    points_seen(orbit(3)).write_text(folder)
+    text = (folder / "images.txt").read_text()
+    (folder / "images.txt").write_text(text.replace("01.jpg", "01\0.jpg"))
+    with pytest.raises(UserError, match="zero byte in its name"):
+        read_model(tmp_path)

@@ -228,3 +228,10 @@ def test_it_learns_a_density_and_a_colour():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize("name", ["appearance_planes.2", "density_lines.0"])
+def test_tables_of_sizes_that_do_not_fit_are_refused(name):
+    state = small().state_dict()
+    with pytest.raises(ValueError, match="cells along an axis"):
+        small().load_state_dict(state | {name: state[name][:1]})

@@ -33,3 +33,20 @@ def test_fields_that_knew_less_of_their_background_load(name):
     assert not fresh.background_sh[1:].any()
     fresh.load_state_dict(state | {name: harmonics + 0.1})
     assert torch.equal(fresh.background_sh, harmonics + 0.1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"box": torch.tensor([[-1.0] * 3, [float("nan"), 0.1, 0.1]], dtype=torch.float64)},
+        {"box": torch.tensor([[-1.0] * 3, [0.0, 0.1, 0.1]], dtype=torch.float64)},
+        {"box": torch.tensor([[-1e300] * 3, [0.1] * 3], dtype=torch.float64)},
+        {"dims": torch.tensor([2000, 2000, 2000])},
+        {"dims": torch.tensor([-4, 4, 4])},
+    ],
+    ids=["nan", "flat", "far", "many", "negative"],
+)
+def test_a_grid_of_damaged_numbers_is_refused(damage):
+    field = VoxelField(BOX, 24)
+    with pytest.raises(ValueError, match="a grid of"):
+        VoxelField(BOX, 24).load_state_dict(field.state_dict() | damage)

@@ -10,6 +10,7 @@ import torch
 
 from geometry.region import Region
 from models.grids.traversal import s_to_t
+from models.rendering.occupancy import OccupancyMarchConfig
 from models.rendering.output import RenderOutput
 from models.voxels.field import VoxelField
 from models.voxels.grid import VoxelGrid
@@ -66,3 +67,11 @@ def test_recipes_can_be_told_apart():
 @pytest.mark.parametrize("recipe", [OBJECT, UNBOUNDED, FORWARD_FACING])
 def test_a_recipe_is_read_back_from_plain_values(recipe):
     assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, 1e-30, float("nan")])
+def test_a_damaged_step_is_refused(step):
+    with pytest.raises(ValueError, match="cells apart"):
+        Recipe.from_dict(asdict(OBJECT) | {"step": step})
+    with pytest.raises(ValueError, match="cells apart"):
+        OccupancyMarchConfig(step=step)
