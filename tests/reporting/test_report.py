@@ -15,6 +15,7 @@ import eval as evaluation
 import report
 import train
 from errors import run_command
+from models.parallel import cores
 from reporting.events import Log, Series, read_log
 from reporting.judgement import judge
 from reporting.points import kept_checkpoints
@@ -95,6 +96,16 @@ def test_epochs_are_tabled_with_their_last_validation(folder: Path, page: str):
         if step > 5:
             assert f'<td class="number">{value:.2f}</td>' in page
     assert (folder / "reports/whole_half/figures/curves_psnr.svg").read_text().count("epoch") >= 3
+
+
+def test_the_page_names_the_threads_and_the_whole_validation(folder: Path):
+    """Not those of the caller alone, nor the last validation of some of the views."""
+    page = (folder / "reports/whole_half/report.html").read_text()
+    record = json.loads((folder / "logs/whole/version_0/run.json").read_text())
+    assert record["device"] == f"cpu, {cores()} threads"
+    assert record["device"] in page
+    validation = record["validation"]["psnr"]
+    assert f"{validation:.2f} dB</div>PSNR, validation at the end" in page
 
 
 def test_figures_are_files_too(folder: Path):

@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from cli import typed_command
+from models.parallel import cores
 from training.callbacks.clock import TrainingClock
 from training.callbacks.keep_last import KeepLast
 from training.system import system_of
@@ -73,7 +74,7 @@ class RunRecord(Callback):
             },
             "device": torch.cuda.get_device_name(device)
             if device.type == "cuda"
-            else f"{device.type}, {torch.get_num_threads()} threads",
+            else f"{device.type}, {cores()} threads",
             "devices": trainer.world_size,
             "scene": scene.name,
             "views": {split: len(views) for split, views in scene.splits.items()},
