@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from models.grids.lattice import unravel
+
 from .views import DepthView
 
 # Distances are cut off at so many voxels: more blunt thin parts, fewer leave noise.
@@ -81,7 +83,7 @@ def fuse(views: Sequence[DepthView], box: Box, voxel: float) -> Volume:
     for first in range(0, len(total), _POINTS_AT_ONCE):
         part = slice(first, min(first + _POINTS_AT_ONCE, len(total)))
         index = torch.arange(part.start, part.stop)
-        x = torch.stack(torch.unravel_index(index, (nx, ny, nz)), dim=1) * voxel + low
+        x = torch.stack(unravel(index, (nx, ny, nz)), dim=1) * voxel + low
         for view in views:
             uv, distance, seen = view.look_up(x)
             framed[part] |= seen

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
-from models.grids.lattice import Lattice
+from models.grids.lattice import Lattice, unravel
 from models.grids.samples import RaySamples
 from models.grids.traversal import BLOCK, GridRays, flat_index, s_to_t, traverse
 
@@ -44,7 +44,7 @@ class OccupiedCells:
 
     def indices(self) -> Int[Tensor, "occupied 3"]:
         """The cells' indices along x, y and z."""
-        return torch.stack(torch.unravel_index(self.cells, self.mask.shape), dim=1)
+        return torch.stack(unravel(self.cells, self.mask.shape), dim=1)
 
     def locate(
         self, place: Float[Tensor, "point 3"]

@@ -6,11 +6,12 @@ traversed in steps of a cell, or less; `s` is the distance along the ray, in cel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from geometry.contraction import contract, contract_1d, inv_contract
@@ -108,6 +109,17 @@ class Lattice:
             end = torch.minimum(end, limits.t * speed + limits.cells)
         o, d = origins.t().contiguous(), directions.t().contiguous()
         return GridRays(o, d, start, end, speed, origins.new_empty(0), *corner)
+
+
+def unravel(index: Int[Tensor, "place"], dims: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices along x, y and z (place,) of places in a flattened grid.
+
+    As torch.unravel_index, whose first call takes half a second to import SymPy.
+    """
+    _, ny, nz = dims
+    row = torch.div(index, nz, rounding_mode="floor")
+    x = torch.div(row, ny, rounding_mode="floor")
+    return x, row - x * ny, index - row * nz
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from geometry.region import Region
 from models.field import Field
 from models.grids.cells import OccupiedCells, dilate
-from models.grids.lattice import Lattice
+from models.grids.lattice import Lattice, unravel
 from models.grids.samples import RaySamples
 from models.grids.traversal import GridRays
 
@@ -154,7 +154,7 @@ def _opacity(
     generator: torch.Generator,
 ) -> Float[Tensor, "cell"]:
     """What share of light a step of a cell's length (over `scale`) takes, somewhere in each."""
-    corner = torch.stack(torch.unravel_index(cells, lattice.dims), dim=1)
+    corner = torch.stack(unravel(cells, lattice.dims), dim=1)
     place = corner + torch.rand(corner.shape, generator=generator, device=cells.device)
     x = lattice.points(place)
     sigma = field.activation(field.density(x)[0].to(x.dtype))

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from models.cropped import Inside
+from models.grids.lattice import unravel
 from models.parallel import parallel
 
 from .field import VoxelField
@@ -45,7 +46,7 @@ def cells_inside(grid: VoxelGrid, inside: Inside) -> Bool[Tensor, "occupied"]:
     """Whether the middle of each occupied cell is inside."""
 
     def look(part: Tensor) -> Tensor:
-        place = torch.stack(torch.unravel_index(part, grid.lattice.dims), dim=1)
+        place = torch.stack(unravel(part, grid.lattice.dims), dim=1)
         return inside(grid.lattice.points(place.float() + 0.5))
 
     return torch.cat(parallel(look, grid.cells.split(_AT_ONCE)))

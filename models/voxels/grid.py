@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from models.grids.cells import OccupiedCells
-from models.grids.lattice import Lattice
+from models.grids.lattice import Lattice, unravel
 from models.voxels.integral.kernels import SPACINGS, corner_weights, trilinear
 
 _CORNERS_AT_ONCE = 1 << 17
@@ -70,7 +70,7 @@ class VoxelGrid(OccupiedCells):
     def corner_coordinates(self) -> Float[Tensor, "corner 3"]:
         """Grid coordinates of the finest level's corners."""
         level = self.levels[0]
-        return torch.stack(torch.unravel_index(level.corners, level.dims), dim=1).float()
+        return torch.stack(unravel(level.corners, level.dims), dim=1).float()
 
     def weights(
         self, cell: Int[Tensor, "sample"], within: Float[Tensor, "3 sample"]
@@ -86,7 +86,7 @@ class VoxelGrid(OccupiedCells):
         number = torch.full((nx * ny * nz,), -1, dtype=torch.int32, device=self.rows.device)
         own = torch.arange(len(level.corners), dtype=torch.int32, device=self.rows.device)
         number[level.corners] = own
-        i, j, k = torch.unravel_index(level.corners, level.dims)
+        i, j, k = unravel(level.corners, level.dims)
         rows = []
         for place, count, step in ((i, nx, ny * nz), (j, ny, nz), (k, nz, 1)):
             for inside, offset in ((place > 0, -step), (place < count - 1, step)):

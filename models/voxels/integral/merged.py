@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from models.grids.cells import dilate
+from models.grids.lattice import unravel
 from models.parallel import n_parts, parallel
 from models.voxels.grid import VoxelGrid
 
@@ -96,7 +97,7 @@ def merge_lattices(
     number[coarse.corners] = rows
 
     def add(part: slice) -> None:
-        place = torch.stack(torch.unravel_index(fine.corners[part], fine.dims))
+        place = torch.stack(unravel(fine.corners[part], fine.dims))
         base = torch.div(place, coarse.spacing, rounding_mode="floor")
         within = (place - base * coarse.spacing).float() / coarse.spacing
         # A corner that is missing, beyond what is occupied, has no weight.

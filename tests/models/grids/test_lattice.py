@@ -8,7 +8,7 @@ import torch
 from geometry.rays import Rays
 from geometry.region import Region
 from models.grids.cells import OccupiedCells
-from models.grids.lattice import Lattice
+from models.grids.lattice import Lattice, unravel
 from models.grids.traversal import grid_coordinates, t_to_s
 from tests.helpers.grids import BOX, REGIONS, make_rays, t_of
 
@@ -132,3 +132,9 @@ def test_sampling_visits_exactly_the_occupied_cells(name, step):
     assert samples.starts.tolist() == [
         int((samples.ray_indices < ray).sum()) for ray in range(len(rays) + 1)
     ]
+
+
+def test_places_of_a_flattened_grid_are_unravelled():
+    dims = (5, 3, 7)
+    index = torch.arange(5 * 3 * 7)
+    torch.testing.assert_close(unravel(index, dims), torch.unravel_index(index, dims))
