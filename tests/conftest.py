@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ install_import_hook(
     ],
     "tests.typecheck.check",
 )
+
+# Commands that tests start take Ctrl-C, also where the tests themselves run behind nohup or in a
+# shell's background, which ignore it for all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
