@@ -77,9 +77,7 @@ class Bundle:
 
     def residuals(self, state: State) -> Float[np.ndarray, "corner 2"]:
         """Pixels from where each corner is seen to where it should be."""
-        flat = self._project(state)[2]
-        square = (flat**2).sum(1, keepdims=True)
-        return np.exp(state.lens[0]) * flat * (1 + state.lens[1] * square) - self.seen
+        return self._off(self._project(state)[2], state.lens)
 
     def minimize(self, state: State) -> State:
         """The state at the least cost near a start."""
@@ -144,14 +142,14 @@ class Bundle:
         camera = state.photos[self.photo, :3, :3]
         focal, radial = np.exp(state.lens[0]), state.lens[1]
         square = (flat**2).sum(1)[:, None]
-        pixel = focal * flat * (1 + radial * square)
         by_flat = focal * (
             (1 + radial * square)[..., None] * np.eye(2)
             + 2 * radial * flat[:, :, None] * flat[:, None, :]
         )
         by_local = np.concatenate([by_flat, -by_flat @ flat[:, :, None]], axis=2) / depth[..., None]
         by_world = by_local @ camera
-        by_lens = np.stack([pixel, focal * flat * square], axis=2)
+        off = self._off(flat, state.lens)
+        by_lens = np.stack([off + self.seen, focal * flat * square], axis=2)
         values = [
             -by_local @ _cross(shown),
             by_local,
@@ -166,7 +164,14 @@ class Bundle:
             6 * (photos + self.tag[:, None]) + six,
             np.tile([size - 2, size - 1], (count, 1)),
         ]
-        return pixel - self.seen, np.concatenate(values, axis=2), np.concatenate(unknown, axis=1)
+        return off, np.concatenate(values, axis=2), np.concatenate(unknown, axis=1)
+
+    def _off(
+        self, flat: Float[np.ndarray, "corner 2"], lens: Float[np.ndarray, "2"]
+    ) -> Float[np.ndarray, "corner 2"]:
+        """Pixels between corners at depth 1, through the lens, and where they are seen."""
+        square = (flat**2).sum(1, keepdims=True)
+        return np.exp(lens[0]) * flat * (1 + lens[1] * square) - self.seen
 
     def _project(
         self, state: State

@@ -19,7 +19,7 @@ from ..system import RadianceSystem
 WORST = 3  # photos that are named
 _WORSE = 3.0  # dB under the median, from where on a photo stands out
 _USUAL = 3  # photos that others are compared with
-# Pixels along the longer side of what is rendered. All of it takes so many seconds at most; where
+# Pixels along the longer side of what is rendered. Rendering takes so many seconds at most; where
 # a side would become too small for it, nothing is told.
 _SIDE, _LEAST_SIDE, _SECONDS = 128, 40, 2.0
 
@@ -36,8 +36,8 @@ def photo_table(system: RadianceSystem, psnr: list[float | None]) -> list[dict[s
     if rank() == 0 and len(known) > _USUAL:
         try:
             causes = tell_causes(system, known)
-        except Exception:  # the training is done, and must not fail for a remark on its photos
-            causes = {}
+        except Exception as error:  # the training is done; a remark on its photos must not fail it
+            print(f"what is wrong with the worst photos cannot be told ({error!r})")
     rows = []
     for number in sorted(known, key=known.__getitem__):
         frame = frames[number]
